@@ -1,0 +1,31 @@
+"""Learn NATS by running it: real servers under notebooks, shown, broken on purpose, and checked.
+
+The names that notebooks use, each imported when it is first used. This file and `__main__` are
+read by whatever Python `python3 -m labkit` finds, so they keep to the standard library.
+"""
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "start": "labkit.servers.topology",
+    "running": "labkit.servers.topology",
+    "Lab": "labkit.servers.topology",
+    "LabError": "labkit.servers.errors",
+    "TopologyError": "labkit.servers.errors",
+    "check": "labkit.course.exercises",
+    "hint": "labkit.course.exercises",
+    "progress": "labkit.course.progress",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError("module 'labkit' has no attribute {!r}".format(name))
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__():
+    return __all__

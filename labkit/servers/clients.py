@@ -1,0 +1,118 @@
+"""The NATS clients of a lab: ordinary nats-py clients whose errors are seen and that end with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import sys
+import weakref
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from labkit.servers.errors import TopologyError
+
+if TYPE_CHECKING:
+    import nats.aio.client
+
+    from labkit.servers.server import Server
+
+CONNECT_TIMEOUT = 5.0  # seconds
+RECONNECT_WAIT = 0.25  # seconds between attempts; nats-py's 2 s would make every lesson wait
+ERRORS_KEPT = 1000
+
+
+@dataclass(frozen=True)
+class ClientError:
+    """An error that a client reported: the client's name and the error itself."""
+
+    client: str
+    error: Exception
+
+    def __str__(self) -> str:
+        return f"client {self.client!r}: {self.error or type(self.error).__name__}"
+
+
+class Clients:
+    """The clients that a lab handed out, and `errors`: what they reported, oldest first."""
+
+    def __init__(self, topology: str) -> None:
+        self.topology = topology
+        self.errors: list[ClientError] = []
+        self._count = 0
+        self._open: weakref.WeakKeyDictionary[
+            nats.aio.client.Client, asyncio.AbstractEventLoop
+        ] = weakref.WeakKeyDictionary()
+        self._closing = False
+
+    async def connect(self, server: Server, **options: Any) -> nats.aio.client.Client:
+        """A client of this server. Raises TopologyError when it is not accepted within 5 s."""
+        import nats
+
+        if server.state != "running":
+            raise TopologyError(
+                f"{server.name} does not answer clients, it is {server.state}; "
+                f"lab[{server.name!r}].{'resume' if server.state == 'paused' else 'start'}() helps"
+            )
+        self._count += 1
+        options.setdefault("name", f"client-{self._count}")
+        options.setdefault("reconnect_time_wait", RECONNECT_WAIT)
+        options.setdefault("max_reconnect_attempts", -1)
+        options["error_cb"] = self._on_error(options["name"], options.get("error_cb"))
+        refusals = len(self.errors)
+        # In a context of its own: prints of its callbacks then show under the cell that runs,
+        # not under the one that connected.
+        task = asyncio.get_running_loop().create_task(
+            nats.connect(server.url, **options), context=contextvars.Context()
+        )
+        try:
+            client = await asyncio.wait_for(task, CONNECT_TIMEOUT)
+        except TimeoutError:
+            said = f" ({self.errors[-1].error})" if len(self.errors) > refusals else ""
+            raise TopologyError(
+                f"{server.name} did not accept the client within {CONNECT_TIMEOUT:g} s{said}"
+            ) from None
+        self._open[client] = asyncio.get_running_loop()
+        return client
+
+    def close_all(self) -> None:
+        """Close every client that is still open, each on its own loop, without waiting for it."""
+        self._closing = True
+        for client, loop in list(self._open.items()):
+            if loop.is_running() and not client.is_closed:
+                loop.call_soon_threadsafe(_close_soon, client)
+
+    def _on_error(
+        self, name: str, theirs: Callable[[Exception], Awaitable[None]] | None
+    ) -> Callable[[Exception], Awaitable[None]]:
+        """An error_cb that keeps each error, shows it unless it repeats, and calls the caller's own."""
+        shown: set[str] = set()
+
+        async def report(error: Exception) -> None:
+            if self._closing:
+                return
+            entry = ClientError(name, error)
+            del self.errors[: -ERRORS_KEPT + 1]
+            self.errors.append(entry)
+            if theirs is not None:
+                await theirs(error)
+            elif str(entry) not in shown:
+                shown.add(str(entry))
+                print(f"NATS error, {entry}", file=sys.stderr)
+
+        return report
+
+
+def _close_soon(client: nats.aio.client.Client) -> None:
+    import nats.errors
+
+    async def close() -> None:
+        with contextlib.suppress(OSError, nats.errors.Error):  # its server may be gone already
+            await client.close()
+
+    _CLOSING.add(task := asyncio.get_running_loop().create_task(close()))
+    task.add_done_callback(_CLOSING.discard)
+
+
+_CLOSING: set[asyncio.Task[None]] = set()

@@ -1,0 +1,125 @@
+"""The guard: a small process that starts servers and ends them when its owner is gone.
+
+Run as `python -I -S guard.py FOLDER`, standard library only. Its standard input is a pipe that
+the owner (a notebook's kernel, a script, pytest) holds open: when the owner ends, however it
+ends, the pipe closes, and the guard kills the servers and removes FOLDER. It is no supervisor:
+it restarts nothing and keeps no state.
+
+A line in, JSON: {"id": …, "argv": […], "cwd": …, "output": file} starts a process.
+Lines out, JSON: {"id": …, "pid": N} or {"id": …, "error": "…"}, later {"id": …, "exit": code}.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+FOLDER_REMOVAL_TIMEOUT = 5.0  # seconds; Windows frees a killed process's files a little later
+
+
+def say(event):
+    """Tell the owner; when the owner is gone there is nobody to tell."""
+    try:
+        os.write(1, (json.dumps(event) + "\n").encode())
+    except OSError:
+        pass
+
+
+def die_with_guard():
+    """In the child on Linux: be killed when the guard is (prctl(2), PR_SET_PDEATHSIG = 1)."""
+    LIBC.prctl(1, signal.SIGKILL)
+
+
+LIBC = None
+if sys.platform == "linux":
+    import ctypes
+
+    LIBC = ctypes.CDLL(None)
+
+
+def start(request, children):
+    """Start one process in a group of its own, so that an interrupt of the owner does not reach it."""
+    if sys.platform == "win32":
+        apart = {
+            "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        }
+    else:
+        apart = {"process_group": 0, "preexec_fn": die_with_guard if LIBC else None}
+    try:
+        with open(request["output"], "ab") as output:
+            child = subprocess.Popen(
+                request["argv"],
+                cwd=request["cwd"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                **apart,
+            )
+    except OSError as error:
+        say({"id": request["id"], "error": str(error)})
+        return
+    children.append(child)
+    say({"id": request["id"], "pid": child.pid})
+    threading.Thread(target=report_exit, args=(request["id"], child), daemon=True).start()
+
+
+def report_exit(name, child):
+    """Reap the child and say how it ended."""
+    say({"id": name, "exit": child.wait()})
+
+
+def hold_lock(folder):
+    """Hold a lock that the system releases at death: it tells others that this lab is alive."""
+    handle = open(os.path.join(folder, "guard.lock"), "w")  # noqa: SIM115 - held until the end
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return handle
+
+
+def remove(folder):
+    """Remove the folder, again until it is gone or the deadline passes."""
+    import shutil
+
+    deadline = time.monotonic() + FOLDER_REMOVAL_TIMEOUT
+    shutil.rmtree(folder, ignore_errors=True)
+    while os.path.exists(folder) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def leave(_signal, _frame):
+    """A polite end asked for by `labkit stop`, the session or the system: the same way out."""
+    raise SystemExit(0)
+
+
+def main():
+    folder = sys.argv[1]
+    children = []
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), leave)
+    signal.signal(signal.SIGINT, lambda _signal, _frame: None)  # ignoring would be inherited
+    lock = hold_lock(folder)
+    try:
+        for line in sys.stdin:
+            start(json.loads(line), children)
+    finally:
+        for child in children:
+            child.kill()  # their data goes with them: there is nothing to save by a slower end
+        for child in children:
+            child.wait()
+        lock.close()
+        remove(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""The owner's side of the guard, and the labs that run on this machine with their owners.
+
+It starts processes and knows when they end; what they are is none of its business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labkit.servers.errors import LabError
+from labkit.servers.wait import wait_until
+
+if TYPE_CHECKING:
+    import psutil
+
+GUARD = Path(__file__).with_name("guard.py")
+PREFIX = "labkit-"  # of every run's temporary folder
+RECORD = "lab.json"
+START_TIMEOUT = 10.0  # seconds, for the guard to say that a process has started
+STOP_TIMEOUT = 10.0  # seconds, for the guard to end everything and remove the folder
+NEWBORN = 60.0  # seconds; a folder younger than this may still be waiting for its guard
+
+
+@dataclass
+class Process:
+    """A process of the guard's: its id there, its pid, and its exit code once it has ended."""
+
+    id: str
+    pid: int | None = None
+    exit: int | None = None
+    error: str | None = None
+    handle: psutil.Process | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.pid is not None and self.exit is None
+
+    def control(self) -> psutil.Process:
+        """The process as psutil sees it; signals through it never reach a later owner of the pid."""
+        if self.handle is None:
+            import psutil
+
+            self.handle = psutil.Process(self.pid)
+        return self.handle
+
+
+class Guard:
+    """A run folder and the process that removes it, and ends what it started, when this one ends."""
+
+    def __init__(self, label: str, owner: str | None = None) -> None:
+        sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{label}-")).resolve()
+        self._processes: dict[str, Process] = {}
+        self._changed = threading.Condition()
+        self._count = 0
+        apart: dict[str, Any]
+        if sys.platform == "win32":
+            apart = {
+                "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+            }
+        else:
+            apart = {"process_group": 0}
+        with (self.folder / "guard.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(GUARD), str(self.folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=tempfile.gettempdir(),
+                **apart,
+            )
+        self.pid = self._process.pid
+        _OPEN.add(self)
+        record = LabRecord(
+            folder=self.folder,
+            topology=label,
+            started=datetime.now(UTC),
+            owner_pid=os.getpid(),
+            owner=owner or describe_owner(),
+            guard_pid=self.pid,
+        )
+        record.write()
+        self._record = record
+        threading.Thread(target=self._listen, name="labkit-guard", daemon=True).start()
+
+    def start(self, name: str, argv: list[str], cwd: Path, output: Path) -> Process:
+        """Start `argv` and return it, with its pid known. What it prints goes to `output`.
+
+        Raises LabError when the system could not start it or the guard is gone.
+        """
+        self._count += 1
+        process = Process(id=f"{name}#{self._count}")
+        self._processes[process.id] = process
+        request = {"id": process.id, "argv": argv, "cwd": str(cwd), "output": str(output)}
+        self._send(request)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: process.pid or process.error or process.exit is not None, START_TIMEOUT
+            )
+        if process.pid is None:
+            reason = process.error or self._last_words() or "its guard did not answer"
+            raise LabError(f"{name} could not be started: {reason}")
+        self._record.servers[name] = process.pid
+        self._record.write()
+        return process
+
+    def wait_exit(self, process: Process, timeout: float) -> bool:
+        """Whether the process has ended, waiting up to `timeout` seconds for it."""
+        with self._changed:
+            return self._changed.wait_for(lambda: process.exit is not None, timeout)
+
+    def close(self) -> None:
+        """End every process of this guard and remove its folder; closing again does no harm."""
+        _OPEN.discard(self)
+        pipe = self._process.stdin
+        assert pipe is not None
+        with contextlib.suppress(OSError):
+            pipe.close()
+        try:
+            self._process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self.folder.exists():  # the guard was killed: do its work
+            self._end_orphans()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def release_in_child(self) -> None:
+        """In a forked child: close the pipe, or the child would keep the servers of a dead owner."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            os.close(self._process.stdin.fileno())
+
+    def _send(self, request: dict[str, Any]) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        try:
+            pipe.write((json.dumps(request) + "\n").encode())
+            pipe.flush()
+        except (OSError, ValueError):
+            reason = self._last_words()
+            raise LabError(
+                f"the guard of this lab is gone{': ' + reason if reason else ''}; "
+                "its servers are stopped. Start the lab again."
+            ) from None
+
+    def _listen(self) -> None:
+        """Take the guard's word on what started and what ended, until it is gone."""
+        assert self._process.stdout is not None
+        with self._process.stdout as events:
+            for line in events:
+                event = json.loads(line)
+                with self._changed:
+                    process = self._processes[event["id"]]
+                    process.pid = event.get("pid", process.pid)
+                    process.error = event.get("error")
+                    process.exit = event.get("exit")
+                    self._changed.notify_all()
+        self._end_orphans()
+        with self._changed:
+            for process in self._processes.values():
+                process.exit = -9 if process.exit is None else process.exit
+            self._changed.notify_all()
+
+    def _end_orphans(self) -> None:
+        """Kill what a killed guard left running (elsewhere than on Linux, where it cannot)."""
+        import psutil
+
+        for process in self._processes.values():
+            if process.alive:
+                with contextlib.suppress(psutil.Error):
+                    process.control().kill()
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = (self.folder / "guard.log").read_text(errors="replace").strip().splitlines()
+            return lines[-1] if lines else ""
+        return ""
+
+
+_OPEN: weakref.WeakSet[Guard] = weakref.WeakSet()
+
+
+def _release_all_in_child() -> None:
+    for guard in list(_OPEN):
+        guard.release_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_all_in_child)
+
+
+@dataclass
+class LabRecord:
+    """A lab on this machine, as its run folder tells it: who owns it and what it started."""
+
+    folder: Path
+    topology: str
+    started: datetime
+    owner_pid: int
+    owner: str
+    guard_pid: int
+    servers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its guard still holds its lock."""
+        return _is_locked(self.folder / "guard.lock")
+
+    def write(self) -> None:
+        """Put the record in the run folder, whole or not at all."""
+        data = asdict(self) | {"folder": str(self.folder), "started": self.started.isoformat()}
+        draft = self.folder / f"{RECORD}.new"
+        draft.write_text(json.dumps(data))
+        draft.replace(self.folder / RECORD)
+
+    @classmethod
+    def read(cls, folder: Path) -> LabRecord | None:
+        """The record in a run folder; None where there is none that can be read."""
+        try:
+            data = json.loads((folder / RECORD).read_text())
+            data["folder"] = folder
+            data["started"] = datetime.fromisoformat(data["started"])
+            return cls(**data)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+def describe_owner() -> str:
+    """What this process is, for a person: its notebook where it is a kernel, else its command."""
+    notebook = os.environ.get("JPY_SESSION_NAME")
+    if notebook:
+        return f"notebook {Path(notebook).name}"
+    command = " ".join([Path(sys.argv[0]).name or "python", *sys.argv[1:]])
+    return command[:80]
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether some process holds the guard's lock on this file."""
+    try:
+        with path.open("r+") as handle:
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _run_folders() -> Iterator[Path]:
+    """The run folders in the temporary folder that belong to this user."""
+    for folder in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid():
+                yield folder
+
+
+def sweep() -> list[Path]:
+    """Remove run folders whose owner and guard were both killed; returns what was removed."""
+    removed = []
+    for folder in _run_folders():
+        with contextlib.suppress(OSError):
+            young = time.time() - folder.stat().st_mtime < NEWBORN
+            if not young and (folder / RECORD).exists() and not _is_locked(folder / "guard.lock"):
+                shutil.rmtree(folder, ignore_errors=True)
+                removed.append(folder)
+    return removed
+
+
+def every_lab() -> list[LabRecord]:
+    """The labs of this user that run on this machine, oldest first, whichever process owns them."""
+    records = (LabRecord.read(folder) for folder in _run_folders())
+    return sorted((r for r in records if r and r.alive), key=lambda r: r.started)
+
+
+def stop_lab(record: LabRecord, timeout: float = STOP_TIMEOUT) -> None:
+    """End another process's lab through its guard. Raises LabError when it does not end in time."""
+    if sys.platform == "win32":  # no polite signal there: end the guard's whole family
+        subprocess.run(
+            ["taskkill", "/T", "/F", "/PID", str(record.guard_pid)], capture_output=True, check=False
+        )
+        wait_until(lambda: not record.alive, timeout, f"the lab {record.topology} to end")
+        shutil.rmtree(record.folder, ignore_errors=True)
+        return
+    import signal
+
+    if record.alive:
+        os.kill(record.guard_pid, signal.SIGTERM)
+    wait_until(
+        lambda: not record.folder.exists(), timeout, f"the lab {record.topology} to end"
+    )
+
+

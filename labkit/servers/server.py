@@ -1,0 +1,212 @@
+"""One server of a lab: its address, its process, its log, and what can be done to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import sys
+from typing import Any
+
+from labkit.servers.binary import Binary
+from labkit.servers.errors import ServerStateError, TopologyError
+from labkit.servers.log import Log
+from labkit.servers.placement import PlannedServer
+from labkit.servers.ports import LOOPBACK, holder
+from labkit.servers.processes import Guard, Process
+from labkit.servers.wait import wait_until
+
+START_TIMEOUT = 15.0  # seconds, for a server or topology to be usable
+STOP_TIMEOUT = 5.0  # seconds, for a polite stop; then the process is killed
+
+_FILE_LINE = re.compile(r"(?:[^\s:]*[/\\])?(?P<file>[^\s:/\\]+\.conf):(?P<line>\d+)(?::\d+)?:\s*(?P<text>.*)")
+
+
+class Server:
+    """A nats-server of a lab, by its name in its file. Stopped and started, it keeps address and store."""
+
+    def __init__(self, planned: PlannedServer, binary: Binary, guard: Guard) -> None:
+        self.planned, self.name = planned, planned.name
+        self._binary, self._guard = binary, guard
+        self._process: Process | None = None
+        self._asked_to_end = False
+        self._paused = False
+        self.log = Log(planned.log_path, planned.log_path.with_suffix(".printed"))
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, for example "nats://127.0.0.1:15123"."""
+        return f"nats://{self.address('client')}"
+
+    def address(self, kind: str) -> str:
+        """Host and port of a listener: "client", "http", "cluster", "gateway", "leafnodes", "websocket"."""
+        port = self.planned.addresses.get(kind)
+        if port is None:
+            raise ServerStateError(
+                f"{self.planned.file.path.name} gives {self.name} no {kind} listener; "
+                f"it has {', '.join(self.planned.addresses)}"
+            )
+        return f"{LOOPBACK}:{port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None while the server does not run."""
+        return self._process.pid if self._process and self._process.alive else None
+
+    @property
+    def state(self) -> str:
+        """One of "running", "paused", "stopped" (asked to), "exited" (by itself or killed from outside)."""
+        if self._process and self._process.alive:
+            return "paused" if self._paused else "running"
+        return "stopped" if self._process is None or self._asked_to_end else "exited"
+
+    def launch(self) -> None:
+        """Start the process and return at once, before it answers."""
+        if self._process and self._process.alive:
+            raise ServerStateError(
+                f"{self.name} is {self.state} already; to start it anew: lab[{self.name!r}].restart()"
+            )
+        self.log.printed.unlink(missing_ok=True)
+        self._asked_to_end = self._paused = False
+        self._process = self._guard.start(
+            self.name,
+            [self._binary.path, "-c", str(self.planned.config_path)],
+            cwd=self.planned.config_path.parent,
+            output=self.log.printed,
+        )
+
+    def answers(self) -> bool:
+        """Whether the server greets a client now; raises TopologyError when its process has ended."""
+        if self._process is None or not self._process.alive:
+            raise TopologyError(self.why_it_ended())
+        server_id = read_info(self.planned.addresses["client"]).get("server_id")
+        # The id must be the one in this server's own log: another server may have taken the port.
+        return server_id is not None and bool(self.log.find(f"ID: +{server_id}"))
+
+    def start(self) -> None:
+        """Start a stopped server at its old address with its old store; returns when it answers."""
+        self.launch()
+        wait_until(self.answers, START_TIMEOUT, f"server {self.name} to answer")
+
+    def stop(self) -> None:
+        """Ask the server to end, wait until it has; killed after 5 s. Stopping again does no harm."""
+        self._end("terminate")
+
+    def kill(self) -> None:
+        """End the server at once, as a crash would; its clients see the connection break."""
+        self._end("kill")
+
+    def restart(self) -> None:
+        """Stop and start: same address, same store. Returns when the server answers."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze the process: connections stay open and nothing is answered, as on a hung machine."""
+        self._running_process().control().suspend()
+        self._paused = True
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._running_process().control().resume()
+        self._paused = False
+
+    def signal(self, name: str) -> None:
+        """Send a signal by its POSIX name, for example "SIGHUP" (reload) or "SIGUSR2" (lame duck)."""
+        if sys.platform == "win32":
+            raise ServerStateError(f"{self.name}: Windows has no {name}")
+        self._running_process().control().send_signal(signal.Signals[name])
+
+    def _running_process(self) -> Process:
+        if self._process is None or not self._process.alive:
+            raise ServerStateError(
+                f"{self.name} does not run ({self.state}); start it with lab[{self.name!r}].start()"
+            )
+        return self._process
+
+    def expect_end(self) -> None:
+        """Note that the process is about to be ended on purpose, so that it counts as stopped."""
+        self._asked_to_end = True
+
+    def _end(self, how: str) -> None:
+        process = self._process
+        if process is None or not process.alive:
+            return
+        self.expect_end()
+        control = process.control()
+        if self._paused:
+            control.resume()
+            self._paused = False
+        getattr(control, how)()
+        if not self._guard.wait_exit(process, STOP_TIMEOUT):
+            control.kill()
+            self._guard.wait_exit(process, STOP_TIMEOUT)
+
+    def why_it_ended(self) -> str:
+        """What the server said before it ended, with its own file's name and line, and the next step."""
+        said = [self._in_original_words(line) for line in self.log.complaints()]
+        port = self.port_in_use()
+        if port:
+            by = holder(port)
+            return f"server {self.name} cannot listen: {taken(port)}"
+        code = self._process.exit if self._process else None
+        heading = f"server {self.name} ended at its start (exit code {code})"
+        return "\n".join([f"{heading}. It said:", *(f"  {line}" for line in said)])
+
+    def port_in_use(self) -> int | None:
+        """The port that the server found taken, as its log tells it; None for any other trouble."""
+        for line in self.log.find("address already in use|Only one usage of each socket address"):
+            ports = re.findall(r":(\d+)\b", line)
+            if ports:
+                return int(ports[-1])
+        return None
+
+    def _in_original_words(self, line: str) -> str:
+        """A line of the log without its clock, the private copy's name replaced by the file's own."""
+        line = re.sub(r"^\[\d+\] \S+ \S+ ", "", line).removeprefix("nats-server: ").strip()
+        found = _FILE_LINE.search(line)
+        if not found:
+            number = re.search(r"Parse error on line (\d+)", line)
+            return self._quote(int(number[1]), line) if number else line
+        return self._quote(int(found["line"]), found["text"] or line)
+
+    def _quote(self, number: int, text: str) -> str:
+        file = self.planned.file
+        lines = file.text.splitlines() or [""]
+        number = min(number, len(lines))  # "unexpected end" is told of the lines that labkit added
+        offending = lines[number - 1].strip()
+        return f"{file.path.name}:{number}: {text}" + (f"   | {offending}" if offending else "")
+
+    def __repr__(self) -> str:
+        return f"<server {self.name}: {self.state}, {self.url}>"
+
+
+def taken(port: int) -> str:
+    """The sentence for a port that somebody else listens on."""
+    by = holder(port)
+    return (
+        f"{LOOPBACK}:{port} is taken{' by ' + by if by else ''}. "
+        'Stop that process, or start the lab with ports="free"'
+    )
+
+
+def read_info(port: int, timeout: float = 1.0) -> dict[str, Any]:
+    """The INFO that the server on this loopback port greets a client with; {} when it does not.
+
+    Source: https://docs.nats.io/reference/reference-protocols/nats-protocol#info
+    """
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout) as connection:
+            greeting = b""
+            while not greeting.endswith(b"\r\n"):
+                chunk = connection.recv(65536)
+                if not chunk:
+                    return {}
+                greeting += chunk
+    except OSError:
+        return {}
+    if not greeting.startswith(b"INFO "):
+        return {}
+    info: dict[str, Any] = json.loads(greeting[5:])
+    return info

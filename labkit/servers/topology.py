@@ -1,0 +1,314 @@
+"""Starting a topology from a folder of server files, and the handle on what runs: the Lab."""
+
+from __future__ import annotations
+
+import difflib
+import html
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from labkit.servers import binary, clients, config, notebook, placement, ports
+from labkit.servers.config import ConfigFile
+from labkit.servers.errors import ConfigError, LabError, NotInTimeError, TopologyError
+from labkit.servers.placement import PlannedServer
+from labkit.servers.processes import Guard
+from labkit.servers.server import START_TIMEOUT, Server, taken
+from labkit.servers.wait import wait_until
+
+if TYPE_CHECKING:
+    import nats.aio.client
+
+PORT_ATTEMPTS = 5  # a chosen port can be taken before the server listens on it; then all are chosen anew
+RELEASE_TIMEOUT = 1.0  # seconds, for a lab that ends to leave its well-known ports
+PACKAGE = Path(__file__).resolve().parent.parent
+
+Ports = Literal["free", "well-known"]
+
+_RUNNING: list[Lab] = []
+
+
+class Lab(Mapping[str, Server]):
+    """A running topology: `lab["n1"]` is a server, `await lab.connect()` a client, `lab.stop()` its end.
+
+    Also a context manager. Whatever ends this process, its servers end and their files go.
+    """
+
+    def __init__(self, topology: str, servers: dict[str, Server], guard: Guard) -> None:
+        self.topology = topology
+        self._servers, self._guard = servers, guard
+        self.clients = clients.Clients(topology)
+        self.stopped = False
+        _RUNNING.append(self)
+
+    def __getitem__(self, name: str) -> Server:
+        try:
+            return self._servers[name]
+        except KeyError:
+            raise ServerNameError(
+                f"no server {name!r} in this lab; {_did_you_mean(name, self._servers)}"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._servers)
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    @property
+    def folder(self) -> Path:
+        """The run's temporary folder, with the private copies, logs and stores; gone after stop()."""
+        return self._guard.folder
+
+    async def connect(self, server: str | None = None, **options: Any) -> nats.aio.client.Client:
+        """An ordinary nats-py client of the named server, or of the first one that runs.
+
+        `options` are those of `nats.connect`. What nats-py would drop silently is shown: errors
+        are printed, once each, and kept in `lab.clients.errors`. Raises LabError when the server
+        does not run or does not accept the client within 5 s.
+        """
+        if self.stopped:
+            raise TopologyError(
+                f"this lab is stopped; start it again with labkit.start({self.topology!r})"
+            )
+        target = self[server] if server else self._first_running()
+        return await self.clients.connect(target, **options)
+
+    def _first_running(self) -> Server:
+        for server in self.values():
+            if server.state == "running":
+                return server
+        raise TopologyError(
+            "no server of this lab runs; start one with "
+            + " or ".join(f"lab[{name!r}].start()" for name in self)
+        )
+
+    def stop(self) -> None:
+        """End every server and remove every file of the run; stopping again does no harm."""
+        if self.stopped:
+            return
+        self.stopped = True
+        _RUNNING.remove(self)
+        self.clients.close_all()
+        for server in self.values():
+            server.expect_end()
+        self._guard.close()
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """A row a server: name, role, state, url."""
+        return [(s.name, role(s.planned), s.state, s.url) for s in self.values()]
+
+    def __repr__(self) -> str:
+        heading = f"{self.topology}: {'stopped' if self.stopped else 'running'}"
+        return "\n".join([heading, *("  " + "  ".join(row) for row in self.rows())])
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in row) + "</tr>"
+            for row in self.rows()
+        )
+        return (
+            f"<b>{html.escape(self.topology)}</b>{' (stopped)' if self.stopped else ''}"
+            "<table><tr><th>server</th><th>role</th><th>state</th><th>url</th></tr>"
+            f"{cells}</table>"
+        )
+
+
+class ServerNameError(LabError, KeyError):
+    """A server name that the lab does not have."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def start(
+    topology: str | Path | Mapping[str, str] = "single",
+    *,
+    ports: Ports = "free",
+    timeout: float = START_TIMEOUT,
+) -> Lab:
+    """Start a topology and return when it is usable.
+
+    `topology` is the name of a folder in server-configs, a path to a folder of .conf files or to
+    one file, or a mapping of server name to config text. Each file is one server. `ports="free"`
+    moves every loopback port to a free one, so that labs never collide; "well-known" keeps the
+    files' own. In a notebook a lab of the same name that runs is replaced.
+
+    Raises TopologyError or ConfigError, in the server's own words, when the topology is not
+    usable within `timeout` seconds; then everything it had started is stopped.
+    """
+    if ports not in ("free", "well-known"):
+        raise TopologyError(f'ports is {ports!r}; it can be "free" or "well-known"')
+    name, folder, files = find(topology)
+    planned = placement.plan(files)
+    program = binary.find()
+    notebook.prepare()
+    _replace_earlier(name)
+    guard = Guard(name)
+    try:
+        if folder:
+            placement.copy_companions(folder, guard.folder)
+        placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
+        servers = _launch(planned, program, guard, ports, timeout)
+        return Lab(name, servers, guard)
+    except BaseException:
+        guard.close()
+        raise
+
+
+def running() -> list[Lab]:
+    """The labs that this process has started and not stopped, newest last."""
+    return list(_RUNNING)
+
+
+def names() -> list[str]:
+    """The topologies that come with labkit, by name."""
+    return sorted(path.name for path in configs_folder().iterdir() if any(path.glob("*.conf")))
+
+
+def configs_folder() -> Path:
+    """Where the topologies are: beside the package in a checkout, inside it in an installed wheel."""
+    checkout = PACKAGE.parent / "server-configs"
+    return checkout if checkout.is_dir() else PACKAGE / "_course" / "server-configs"
+
+
+def find(
+    topology: str | Path | Mapping[str, str],
+) -> tuple[str, Path | None, dict[str, ConfigFile]]:
+    """A topology's name, its folder (None for texts) and its server files, read."""
+    if isinstance(topology, Mapping):
+        if not topology:
+            raise TopologyError('no server given; write for example {"n1": "jetstream: enabled"}')
+        files = {n: config.read(Path(f"{n}.conf"), text) for n, text in topology.items()}
+        return "-".join(topology)[:40], None, files
+    path = _topology_path(topology)
+    paths = [path] if path.is_file() else sorted(path.glob("*.conf"))
+    if not paths:
+        raise TopologyError(
+            f"there is no .conf file in {path}; a topology is a folder with one file a server"
+        )
+    # What a server file includes is a part of it, no server of its own.
+    read = {file.stem: config.read(file) for file in paths}
+    included = {part.path.resolve() for file in read.values() for part in file.files() if part is not file}
+    servers = {stem: file for stem, file in read.items() if file.path.resolve() not in included}
+    if not servers:
+        raise ConfigError(f"the files in {path} include each other; none is left to be a server")
+    return path.stem, path if path.is_dir() else path.parent, servers
+
+
+def _topology_path(topology: str | Path) -> Path:
+    known = configs_folder() / topology
+    if isinstance(topology, str) and topology in names():
+        return known
+    path = Path(topology).expanduser()
+    if path.exists():
+        return path
+    raise TopologyError(f"there is no topology {str(topology)!r}; {_did_you_mean(str(topology), names())}")
+
+
+def _did_you_mean(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    near = difflib.get_close_matches(str(name), list(known), 1)
+    there = ", ".join(known)
+    return f"did you mean {near[0]!r}? There are: {there}" if near else f"there are: {there}"
+
+
+def _replace_earlier(name: str) -> None:
+    """In a notebook, a cell that is run again replaces the lab that it had started."""
+    if notebook.interactive():
+        for lab in running():
+            if lab.topology == name:
+                lab.stop()
+
+
+def _launch(
+    planned: list[PlannedServer],
+    program: binary.Binary,
+    guard: Guard,
+    choice: Ports,
+    timeout: float,
+) -> dict[str, Server]:
+    """Place, launch and wait for all servers; with free ports again while one was taken meanwhile."""
+    if choice == "well-known":
+        _await_free(placement.literal_ports(planned))
+    for attempt in range(PORT_ATTEMPTS):
+        _assign(planned, guard, choice)
+        servers = {p.name: Server(p, program, guard) for p in planned}
+        try:
+            for server in servers.values():
+                server.launch()
+            _wait_usable(servers, timeout)
+            return servers
+        except TopologyError:
+            taken = any(server.port_in_use() for server in servers.values())
+            if not taken or choice == "well-known" or attempt == PORT_ATTEMPTS - 1:
+                raise
+            for server in servers.values():
+                server.kill()
+    raise AssertionError("unreachable")
+
+
+def _await_free(wanted: set[int]) -> None:
+    """Wait for the well-known ports: a lab that has just ended may still be leaving them."""
+    for port in sorted(wanted):
+        try:
+            wait_until(lambda port=port: ports.is_free(port), RELEASE_TIMEOUT, f"port {port}")
+        except NotInTimeError:
+            raise TopologyError(taken(port)) from None
+
+
+def _assign(planned: list[PlannedServer], guard: Guard, choice: Ports) -> None:
+    """Give each listener its port and write the private copies."""
+    literal = sorted(placement.literal_ports(planned))
+    others = sum(2 + len(p.listeners) for p in planned)
+    free = ports.free_ports(len(literal) + others)
+    if choice == "well-known":
+        port_map = {port: port for port in literal}
+        free = [port for port in free if port not in literal]
+    else:
+        port_map = dict(zip(literal, free, strict=False))
+        free = free[len(literal) :]
+    spare = iter(free)
+    for server in planned:
+        if choice == "well-known" and server.listeners[0].setting is None:
+            port_map[placement.CLIENT_PORT] = placement.CLIENT_PORT
+        placement.place(server, guard.folder, port_map, spare)
+
+
+def _wait_usable(servers: dict[str, Server], timeout: float) -> None:
+    for server in servers.values():
+        wait_until(server.answers, timeout, f"server {server.name} to answer")
+
+
+def role(planned: PlannedServer) -> str:
+    """What a server is in its topology, in a few words, as its file says it."""
+    parts = []
+    cluster = planned.setting("cluster", "name")
+    if planned.has("cluster", "routes"):
+        parts.append(f"in cluster {cluster}" if cluster else "in a cluster")
+    if planned.has("gateway"):
+        parts.append("gateway")
+    if planned.has("leafnodes|leaf", "remotes"):
+        parts.append("leaf")
+    elif "leafnodes" in planned.addresses:
+        parts.append("hub")
+    if planned.jetstream:
+        parts.append("JetStream")
+    return ", ".join(parts) or "server"
