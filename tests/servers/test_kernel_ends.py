@@ -1,0 +1,40 @@
+"""Whatever ends a kernel, its servers, their guard and their files are gone; an interrupt spares them.
+
+LABKIT_KERNEL_ENDS sets how often each end is tried (20 unless it is set).
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.servers import kernels
+
+TIMES = int(os.environ.get("LABKIT_KERNEL_ENDS", "20"))
+
+
+@pytest.mark.parametrize("end", kernels.DEADLY)
+def test_a_lab_ends_with_its_kernel(end: str) -> None:
+    for _ in range(TIMES):
+        with kernels.kernel() as kernel:
+            traces = kernel.start_lab()
+            assert traces.left(), "the lab must be there before its kernel ends"
+            kernels.DEADLY[end](kernel)
+            traces.assert_gone()
+
+
+def test_an_interrupt_leaves_server_and_notebook_usable() -> None:
+    with kernels.kernel() as kernel:
+        traces = kernel.start_lab()
+        kernel.run("nc = await lab.connect()")
+        for number in range(TIMES):
+            kernels.interrupt(kernel)
+            heard = kernel.run(
+                "sub = await nc.subscribe('still.there')\n"
+                f"await nc.publish('still.there', b'{number}')\n"
+                "print((await sub.next_msg(timeout=2)).data.decode(), lab['n1'].state)\n"
+                "await sub.unsubscribe()"
+            )
+            assert heard == f"{number} running\n"
+    traces.assert_gone()
