@@ -31,7 +31,10 @@ class ClientError:
     error: Exception
 
     def __str__(self) -> str:
-        return f"client {self.client!r}: {self.error or type(self.error).__name__}"
+        # nats-py's own text of this error ends in an object's address
+        dropped = getattr(self.error, "subject", None)
+        what = f"slow consumer, messages on {dropped!r} are dropped" if dropped else self.error
+        return f"client {self.client!r}: {what or type(self.error).__name__}"
 
 
 class Clients:
@@ -59,7 +62,10 @@ class Clients:
         options.setdefault("name", f"client-{self._count}")
         options.setdefault("reconnect_time_wait", RECONNECT_WAIT)
         options.setdefault("max_reconnect_attempts", -1)
-        options["error_cb"] = self._on_error(options["name"], options.get("error_cb"))
+        report = self._on_error(options["name"], options.get("error_cb"))
+        options["error_cb"] = report
+        connected: list[nats.aio.client.Client] = []
+        options["closed_cb"] = self._on_close(connected, report, options.get("closed_cb"))
         refusals = len(self.errors)
         # In a context of its own: prints of its callbacks then show under the cell that runs,
         # not under the one that connected.
@@ -74,6 +80,7 @@ class Clients:
                 f"{server.name} did not accept the client within {CONNECT_TIMEOUT:g} s{said}"
             ) from None
         self._open[client] = asyncio.get_running_loop()
+        connected.append(client)
         return client
 
     def close_all(self) -> None:
@@ -102,6 +109,23 @@ class Clients:
                 print(f"NATS error, {entry}", file=sys.stderr)
 
         return report
+
+    def _on_close(
+        self,
+        connected: list[nats.aio.client.Client],
+        report: Callable[[Exception], Awaitable[None]],
+        theirs: Callable[[], Awaitable[None]] | None,
+    ) -> Callable[[], Awaitable[None]]:
+        """A closed_cb that reports the error nats-py closed for: it does not tell its error_cb."""
+
+        async def closed() -> None:
+            error = connected[0].last_error if connected else None
+            if error is not None and all(entry.error is not error for entry in self.errors):
+                await report(error)
+            if theirs is not None:
+                await theirs()
+
+        return closed
 
 
 def _close_soon(client: nats.aio.client.Client) -> None:

@@ -20,6 +20,8 @@ from labkit.servers.wait import wait_until
 START_TIMEOUT = 15.0  # seconds, for a server or topology to be usable
 STOP_TIMEOUT = 5.0  # seconds, for a polite stop; then the process is killed
 
+MONITOR_TIMEOUT = 5.0  # seconds
+
 _FILE_LINE = re.compile(r"(?:[^\s:]*[/\\])?(?P<file>[^\s:/\\]+\.conf):(?P<line>\d+)(?::\d+)?:\s*(?P<text>.*)")
 
 
@@ -48,6 +50,33 @@ class Server:
                 f"it has {', '.join(self.planned.addresses)}"
             )
         return f"{LOOPBACK}:{port}"
+
+    @property
+    def config(self) -> str:
+        """The server's file as it was written, with its own addresses."""
+        return self.planned.file.text
+
+    def monitor(self, endpoint: str, **options: Any) -> dict[str, Any]:
+        """What a monitoring endpoint says, for example `monitor("connz", subs="detail")`.
+
+        Endpoints and their options: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring.
+        Raises ServerStateError when the server does not answer within 5 s.
+        """
+        from urllib.error import URLError
+        from urllib.parse import urlencode
+        from urllib.request import urlopen
+
+        query = urlencode({key: _as_query(value) for key, value in options.items()})
+        try:
+            with urlopen(
+                f"http://{self.address('http')}/{endpoint}?{query}", timeout=MONITOR_TIMEOUT
+            ) as answer:
+                found: dict[str, Any] = json.load(answer)
+        except (URLError, OSError, ValueError) as error:
+            raise ServerStateError(
+                f"{self.name} does not answer /{endpoint} ({error}); it is {self.state}"
+            ) from None
+        return found
 
     @property
     def pid(self) -> int | None:
@@ -104,7 +133,9 @@ class Server:
 
     def pause(self) -> None:
         """Freeze the process: connections stay open and nothing is answered, as on a hung machine."""
-        self._running_process().control().suspend()
+        control = self._running_process().control()
+        control.suspend()
+        wait_until(lambda: control.status() == "stopped", STOP_TIMEOUT, f"{self.name} to freeze")
         self._paused = True
 
     def resume(self) -> None:
@@ -189,6 +220,11 @@ def taken(port: int) -> str:
         f"{LOOPBACK}:{port} is taken{' by ' + by if by else ''}. "
         'Stop that process, or start the lab with ports="free"'
     )
+
+
+def _as_query(value: object) -> str:
+    """A value as the monitoring endpoints want it: booleans as 1 and 0."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def read_info(port: int, timeout: float = 1.0) -> dict[str, Any]:

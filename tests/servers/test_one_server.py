@@ -1,0 +1,243 @@
+"""One server: started, used, restarted, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nats
+import psutil
+import pytest
+
+import labkit
+from labkit.servers import processes
+from labkit.servers.errors import LabError, ServerStateError, TopologyError
+from labkit.servers.server import read_info
+
+pytestmark = pytest.mark.usefixtures("own_temp")
+
+
+async def test_a_message_sent_is_a_message_received():
+    with labkit.start("single") as lab:
+        nc = await lab.connect()
+        subscription = await nc.subscribe("hello")
+        await nc.publish("hello", b"world")
+        assert (await subscription.next_msg(timeout=1)).data == b"world"
+        await nc.close()
+
+
+def test_start_needs_no_event_loop_and_stop_leaves_nothing():
+    lab = labkit.start("single")
+    pid, folder = lab["n1"].pid, lab.folder
+    assert psutil.pid_exists(pid)
+    assert folder.is_dir()
+    lab.stop()
+    lab.stop()
+    assert not psutil.pid_exists(pid)
+    assert not folder.exists()
+    assert lab["n1"].state == "stopped"
+
+
+def test_an_exception_in_the_block_stops_the_lab():
+    with pytest.raises(ZeroDivisionError), labkit.start("single") as lab:
+        raise ZeroDivisionError
+    assert lab.stopped
+    assert not lab.folder.exists()
+
+
+def test_the_table_shows_name_state_and_url():
+    with labkit.start("single") as lab:
+        assert f"n1  server  running  {lab['n1'].url}" in repr(lab)
+        assert f"<td>{lab['n1'].url}</td>" in lab._repr_html_()
+    assert "stopped" in repr(lab)
+
+
+def test_a_restarted_server_keeps_its_address_and_its_store():
+    with labkit.start({"n1": "jetstream: enabled"}) as lab:
+        before, url = lab["n1"].pid, lab["n1"].url
+        store = lab["n1"].monitor("jsz")["config"]["store_dir"]
+        lab["n1"].restart()
+        assert lab["n1"].pid != before
+        assert lab["n1"].url == url
+        assert lab["n1"].monitor("jsz")["config"]["store_dir"] == store
+        assert Path(store).is_relative_to(lab.folder)
+
+
+def test_a_killed_server_is_seen_as_stopped_and_starts_again():
+    with labkit.start("single") as lab:
+        lab["n1"].kill()
+        assert lab["n1"].state == "stopped"
+        assert lab["n1"].pid is None
+        lab["n1"].start()
+        assert lab["n1"].state == "running"
+
+
+def test_a_server_that_dies_by_itself_is_seen_as_exited():
+    with labkit.start("single") as lab:
+        psutil.Process(lab["n1"].pid).kill()
+        lab._guard.wait_exit(lab["n1"]._process, timeout=5)
+        assert lab["n1"].state == "exited"
+
+
+def test_a_paused_server_answers_again_when_it_is_resumed():
+    with labkit.start("single") as lab:
+        port = lab["n1"].planned.addresses["client"]
+        lab["n1"].pause()
+        assert lab["n1"].state == "paused"
+        assert read_info(port, timeout=0.1) == {}
+        lab["n1"].resume()
+        assert read_info(port)["server_name"] == "n1"
+
+
+def test_a_running_server_cannot_be_started_twice():
+    with labkit.start("single") as lab, pytest.raises(ServerStateError, match=r"running already.*restart"):
+        lab["n1"].start()
+
+
+def test_an_unknown_server_name_names_the_known_ones():
+    with labkit.start("single") as lab, pytest.raises(LabError, match="no server 'n2' in this lab; there are: n1"):
+        lab["n2"]
+
+
+async def test_connecting_to_a_stopped_server_says_how_to_start_it():
+    with labkit.start("single") as lab:
+        lab["n1"].stop()
+        with pytest.raises(TopologyError, match=r'lab\[.n1.\]\.start'):
+            await lab.connect()
+        with pytest.raises(TopologyError, match=r"it is stopped; lab\['n1'\]\.start\(\) helps"):
+            await lab.connect("n1")
+
+
+async def test_connecting_to_a_stopped_lab_says_how_to_start_it():
+    lab = labkit.start("single")
+    lab.stop()
+    with pytest.raises(TopologyError, match=r"labkit\.start\('single'\)"):
+        await lab.connect()
+
+
+async def test_what_nats_py_closes_a_client_for_is_shown_and_kept(capsys):
+    with labkit.start("single") as lab:
+        nc = await lab.connect(name="careless", pedantic=True)
+        await nc.publish("store..us")
+        with contextlib.suppress(nats.errors.Error):
+            await nc.flush()
+        await until(lambda: lab.clients.errors)
+        assert "client 'careless': nats: 'Invalid Publish Subject'" in capsys.readouterr().err
+        assert [entry.client for entry in lab.clients.errors] == ["careless"]
+
+
+async def test_an_error_that_repeats_is_shown_once_and_kept_each_time(capsys):
+    with labkit.start("single") as lab:
+        nc = await lab.connect(name="slow")
+        await nc.subscribe("flood", pending_msgs_limit=1)
+        for _ in range(5):
+            await nc.publish("flood")
+        await nc.flush()
+        shown = capsys.readouterr().err
+        assert shown.count("client 'slow': slow consumer, messages on 'flood' are dropped") == 1
+        assert len(lab.clients.errors) == 4
+        await nc.close()
+
+
+def test_well_known_mode_listens_where_the_file_says():
+    with labkit.start({"n1": "listen: 127.0.0.1:24222"}, ports="well-known") as lab:
+        assert lab["n1"].url == "nats://127.0.0.1:24222"
+        assert read_info(24222)["server_name"] == "n1"
+
+
+def test_a_taken_port_in_well_known_mode_is_told_with_its_holder():
+    text = {"n1": "listen: 127.0.0.1:24222"}
+    with labkit.start(text, ports="well-known") as lab:
+        with pytest.raises(TopologyError, match=f"24222 is taken by nats-server.*pid {lab['n1'].pid}"):
+            labkit.start(text, ports="well-known")
+
+
+def test_two_labs_of_one_topology_do_not_meet():
+    with labkit.start("single") as one, labkit.start("single") as two:
+        ids = {read_info(lab["n1"].planned.addresses["client"])["server_id"] for lab in (one, two)}
+        assert len(ids) == 2
+
+
+def test_a_script_that_ends_without_stop_leaves_nothing(own_temp: Path):
+    script = "import labkit; lab = labkit.start('single'); print(lab['n1'].pid)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TMPDIR": str(own_temp)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    gone(int(done.stdout))
+    processes.wait_until(lambda: not list(own_temp.iterdir()), 5, "the folder to go")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork on Windows")
+def test_a_forked_child_does_not_keep_the_servers_of_a_dead_parent(own_temp: Path):
+    script = (
+        "import os, time, labkit\n"
+        "lab = labkit.start('single'); print(lab['n1'].pid, flush=True)\n"
+        "if os.fork() == 0:\n"
+        "    print(os.getpid(), flush=True); time.sleep(60)\n"
+        "else:\n"
+        "    os._exit(0)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TMPDIR": str(own_temp)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout
+        server, child = int(parent.stdout.readline()), int(parent.stdout.readline())
+        gone(server)
+        psutil.Process(child).kill()
+    processes.wait_until(lambda: not list(own_temp.iterdir()), 5, "the folder to go")
+
+
+def test_a_killed_guard_takes_its_servers_along():
+    lab = labkit.start("single")
+    pid = lab["n1"].pid
+    psutil.Process(lab._guard.pid).kill()
+    gone(pid)
+    processes.wait_until(lambda: lab["n1"].state == "exited", 5, "the lab to see it")
+    with pytest.raises(LabError, match="guard of this lab is gone.*Start the lab again"):
+        lab["n1"].start()
+    lab.stop()
+
+
+def test_labs_are_listed_with_their_owner_and_can_be_stopped_from_elsewhere():
+    lab = labkit.start("single")
+    (record,) = [r for r in processes.every_lab() if r.folder == lab.folder]
+    assert record.owner_pid == os.getpid()
+    assert record.servers == {"n1": lab["n1"].pid}
+    processes.stop_lab(record)
+    assert lab.folder not in [r.folder for r in processes.every_lab()]
+    lab.stop()
+
+
+def test_a_folder_whose_owner_and_guard_were_killed_is_swept_at_the_next_start(own_temp: Path):
+    lab = labkit.start("single")
+    left = own_temp / "labkit-single-left"
+    left.mkdir()
+    (left / processes.RECORD).write_text((lab.folder / processes.RECORD).read_text())
+    os.utime(left, (0, 0))
+    labkit.start({"other": ""}).stop()
+    assert not left.exists()
+    assert lab["n1"].state == "running"
+    lab.stop()
+
+
+async def until(condition, timeout: float = 5.0) -> None:
+    """Wait on the event loop until the condition holds."""
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def gone(pid: int) -> None:
+    """Wait until no process has this pid."""
+    processes.wait_until(lambda: not psutil.pid_exists(pid), 5, f"process {pid} to end")
