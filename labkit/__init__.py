@@ -7,6 +7,7 @@ read by whatever Python `python3 -m labkit` finds, so they keep to the standard 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "doctor": "labkit.course.doctor",
     "start": "labkit.servers.topology",
     "running": "labkit.servers.topology",
     "Lab": "labkit.servers.topology",

@@ -51,7 +51,7 @@ class Clients:
 
     async def connect(self, server: Server, **options: Any) -> nats.aio.client.Client:
         """A client of this server. Raises TopologyError when it is not accepted within 5 s."""
-        import nats
+        from labkit.servers.client import Client
 
         if server.state != "running":
             raise TopologyError(
@@ -69,11 +69,12 @@ class Clients:
         refusals = len(self.errors)
         # In a context of its own: prints of its callbacks then show under the cell that runs,
         # not under the one that connected.
+        client = Client()
         task = asyncio.get_running_loop().create_task(
-            nats.connect(server.url, **options), context=contextvars.Context()
+            client.connect(server.url, **options), context=contextvars.Context()
         )
         try:
-            client = await asyncio.wait_for(task, CONNECT_TIMEOUT)
+            await asyncio.wait_for(task, CONNECT_TIMEOUT)
         except TimeoutError:
             said = f" ({self.errors[-1].error})" if len(self.errors) > refusals else ""
             raise TopologyError(

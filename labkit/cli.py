@@ -1,0 +1,195 @@
+"""The command `labkit`: parses the command line and hands over. Nothing imports this module."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+from labkit.servers.errors import LabError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+EXAMPLES = """examples:
+  labkit lab                 open JupyterLab on the course
+  labkit lab --no-browser    print the URL instead
+  labkit test                prove the kit: every test and every notebook
+  labkit test -k guard       only the tests whose name has "guard" in it
+  labkit reset 11            a fresh copy of notebook 11; yours is kept beside it
+  labkit ps                  which labs run on this machine, and whose they are
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit code. Errors meant for people are printed without a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["test"]:  # everything behind it is pytest's
+        return _guarded(lambda: test(arguments[1:]))
+    if arguments[:1] == ["notebooks"]:
+        return _guarded(lambda: notebooks(arguments[1:]))
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 0
+    return _guarded(lambda: options.run(options))
+
+
+def _guarded(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except LabError as error:
+        print(f"labkit: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nlabkit: stopped", file=sys.stderr)
+        return 130
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that offers the near command for a slip of the finger."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Exit with 2 and a sentence."""
+        wrong = message.partition("invalid choice: '")[2].partition("'")[0]
+        near = difflib.get_close_matches(wrong, COMMANDS, 1)
+        hint = f"did you mean: labkit {near[0]}" if near else "see: labkit --help"
+        self.exit(2, f"labkit: {f'there is no command {wrong!r}' if wrong else message}; {hint}\n")
+
+
+COMMANDS = ("lab", "test", "doctor", "reset", "notebooks", "ps", "stop")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The commands, their options and their help."""
+    parser = Parser(
+        prog="labkit",
+        description="Learn NATS by running it.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"labkit {metadata.version('labkit')}")
+    commands = parser.add_subparsers(metavar="command", parser_class=Parser)
+
+    command = commands.add_parser("lab", help="open JupyterLab on your copies of the notebooks")
+    command.add_argument("--no-browser", action="store_true", help="print the URL, open nothing")
+    command.add_argument("--port", type=int, help="port on 127.0.0.1 (8888, or the next free one)")
+    _workspace_option(command)
+    command.set_defaults(run=lab)
+
+    commands.add_parser(
+        "test", help="run every test and notebook; what follows goes to pytest", add_help=False
+    )
+    commands.add_parser(
+        "notebooks", help="put notebooks in normal form, check it, make their outputs", add_help=False
+    )
+
+    command = commands.add_parser("doctor", help="look whether everything is here and works")
+    command.set_defaults(run=doctor)
+
+    command = commands.add_parser("reset", help="a fresh copy of a notebook; yours is kept beside it")
+    command.add_argument("numbers", nargs="+", metavar="NN", help="number of a notebook, as in 11")
+    _workspace_option(command)
+    command.set_defaults(run=reset)
+
+    command = commands.add_parser("ps", help="list the labs that run on this machine, with owners")
+    command.set_defaults(run=ps)
+
+    command = commands.add_parser("stop", help="end labs: by their owner's pid, or all")
+    command.add_argument("pids", nargs="*", type=int, metavar="PID", help="as `labkit ps` shows")
+    command.add_argument("--all", action="store_true", help="every lab of yours on this machine")
+    command.set_defaults(run=stop)
+    return parser
+
+
+def _workspace_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--workspace", type=Path, metavar="DIR", help="folder of your copies (workspace/)"
+    )
+
+
+def lab(options: argparse.Namespace) -> int:
+    """Refresh the learner's copies and run JupyterLab on them until it is stopped."""
+    from labkit.course import jupyter, workspace
+
+    folder = (options.workspace or workspace.default_folder()).resolve()
+    for line in workspace.prepare(folder).lines():
+        print(line)
+    return jupyter.serve(folder, port=options.port, browser=not options.no_browser)
+
+
+def test(arguments: list[str]) -> int:
+    """Run pytest in the checkout with these arguments; returns its exit code."""
+    if not (ROOT / "tests").is_dir():
+        raise LabError(
+            f"there are no tests beside {ROOT / 'labkit'}; "
+            "`labkit test` runs in a checkout of the repository, installed with pip install -e ."
+        )
+    environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    command = [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def notebooks(arguments: list[str]) -> int:
+    """The command for those who write notebooks."""
+    from labkit.course.notebooks import main as run
+
+    return run(arguments)
+
+
+def doctor(_options: argparse.Namespace) -> int:
+    """Print the findings; exit code 1 when something is not well."""
+    from labkit.course.doctor import doctor as look
+
+    health = look()
+    print(health)
+    return 0 if health.ok else 1
+
+
+def reset(options: argparse.Namespace) -> int:
+    """Give fresh copies and say where the old ones are."""
+    from labkit.course import workspace
+
+    folder = (options.workspace or workspace.default_folder()).resolve()
+    for line in workspace.reset(options.numbers, folder).lines():
+        print(line)
+    return 0
+
+
+def ps(_options: argparse.Namespace) -> int:
+    """Print a line for each lab that runs."""
+    from labkit.servers.processes import every_lab
+
+    labs = every_lab()
+    if not labs:
+        print("no lab runs on this machine")
+    for record in labs:
+        since = record.started.astimezone().strftime("%H:%M:%S")
+        servers = ", ".join(f"{name} ({pid})" for name, pid in record.servers.items())
+        print(f"{record.owner_pid:>8}  {since}  {record.topology}: {servers}  of {record.owner}")
+    return 0
+
+
+def stop(options: argparse.Namespace) -> int:
+    """End the labs asked for."""
+    from labkit.servers.processes import every_lab, stop_lab
+
+    labs = every_lab()
+    wanted = [r for r in labs if options.all or r.owner_pid in options.pids]
+    unknown = set(options.pids) - {record.owner_pid for record in labs}
+    if unknown or not (options.all or options.pids):
+        raise LabError(
+            (f"no lab is owned by {', '.join(map(str, sorted(unknown)))}; " if unknown else "")
+            + "give an owner's pid from `labkit ps`, or --all"
+        )
+    for record in wanted:
+        stop_lab(record)
+        print(f"stopped {record.topology} of {record.owner}")
+    if not wanted:
+        print("no lab runs on this machine")
+    return 0

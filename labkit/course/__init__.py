@@ -1,0 +1,1 @@
+"""What is learned: the notebooks, the learner's copies of them, exercises and progress."""

@@ -1,0 +1,181 @@
+"""The learner's copies of the course: made, refreshed, reset, and never overwritten once changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labkit.course import notebooks
+from labkit.course.progress import HIDDEN
+from labkit.servers.errors import LabError
+from labkit.servers.topology import configs_folder
+
+COPIED = "copied.json"  # in the hidden folder: what each copy was when it was made
+
+
+class WorkspaceError(LabError):
+    """A workspace that cannot be used."""
+
+
+@dataclass
+class Report:
+    """What was done to the workspace."""
+
+    folder: Path
+    fresh: list[str] = field(default_factory=list)
+    refreshed: list[str] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
+    kept: list[tuple[str, str]] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """What a person wants to know, a line each; none when nothing happened."""
+        lines = []
+        if self.fresh:
+            lines.append(f"{_count(self.fresh)} copied to {self.folder}")
+        if self.refreshed:
+            lines.append(f"{_count(self.refreshed)} that you had not changed brought up to date")
+        lines += [
+            f"{name} has changed in the course, and you have changed your copy: yours stays. "
+            f"For the new one: labkit reset {notebooks.number(Path(name))}"
+            for name in self.outdated
+        ]
+        lines += [f"{name} is fresh; your copy is kept as {old}" for name, old in self.kept]
+        return lines
+
+
+def _count(names: list[str]) -> str:
+    return "1 notebook" if len(names) == 1 else f"{len(names)} notebooks"
+
+
+def default_folder() -> Path:
+    """workspace/ in the checkout; in the current folder where labkit was installed without one."""
+    course = notebooks.course_folder()
+    checkout = course.parent if course.name == "notebooks" and course.parent.name != "_course" else None
+    return (checkout or Path.cwd()) / "workspace"
+
+
+def prepare(folder: Path) -> Report:
+    """Copy the stripped course to `folder`; what the learner changed there stays as it is.
+
+    Raises WorkspaceError when the folder cannot be one.
+    """
+    folder = _usable(folder)
+    copied, report = _load(folder), Report(folder)
+    for source in notebooks.every_notebook():
+        name = source.relative_to(notebooks.course_folder()).as_posix()
+        target = folder / name
+        fresh = notebooks.strip(notebooks.read(source), source.name)
+        wanted = _fingerprint(fresh)
+        before = copied.get(name)
+        if not target.exists():
+            report.fresh.append(name)
+        elif before == wanted:
+            continue
+        elif before is not None and _fingerprint_of(target) in (before, wanted):
+            report.refreshed.append(name)
+        else:
+            report.outdated.append(name)
+            continue
+        _write(fresh, target)
+        copied[name] = wanted
+    _save(folder, copied)
+    _copy_server_configs(folder)
+    return report
+
+
+def reset(numbers: list[str], folder: Path) -> Report:
+    """Fresh copies of these notebooks ("11"); each old copy is kept beside under another name.
+
+    Raises NotebookError for a number that is not in the course; then nothing is changed.
+    """
+    sources = [notebooks.find(wanted) for wanted in numbers]
+    folder = _usable(folder)
+    copied, report = _load(folder), Report(folder)
+    for source in sources:
+        name = source.relative_to(notebooks.course_folder()).as_posix()
+        target = folder / name
+        if target.exists():
+            old = _free_name(target)
+            target.rename(old)
+            report.kept.append((name, old.name))
+        else:
+            report.fresh.append(name)
+        fresh = notebooks.strip(notebooks.read(source), source.name)
+        _write(fresh, target)
+        copied[name] = _fingerprint(fresh)
+    _save(folder, copied)
+    return report
+
+
+def _usable(folder: Path) -> Path:
+    folder = folder.expanduser().resolve()
+    course = notebooks.course_folder()
+    if folder == course or course in folder.parents:
+        raise WorkspaceError(
+            f"{folder} lies inside the course itself; choose a folder of your own with --workspace"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise WorkspaceError(f"{folder} is a file; choose a folder with --workspace")
+    try:
+        (folder / HIDDEN).mkdir(parents=True, exist_ok=True)
+        probe = folder / HIDDEN / "writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise WorkspaceError(
+            f"{folder} cannot be written ({error.strerror}); choose another folder with --workspace"
+        ) from None
+    return folder
+
+
+def _write(notebook: notebooks.Notebook, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    notebooks.write(notebook, target)
+
+
+def _free_name(target: Path) -> Path:
+    """The first name like 11-publish-subscribe.kept-1.ipynb that is not taken."""
+    counter = 1
+    while (old := target.with_name(f"{target.stem}.kept-{counter}.ipynb")).exists():
+        counter += 1
+    return old
+
+
+def _fingerprint(notebook: notebooks.Notebook) -> str:
+    """What a learner can change: the cells' kinds and sources. Outputs do not count."""
+    cells = [(cell.cell_type, cell.source.rstrip()) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def _fingerprint_of(path: Path) -> str:
+    try:
+        return _fingerprint(notebooks.read(path))
+    except notebooks.NotebookError:
+        return "unreadable"  # whatever it is, it is not ours: leave it
+
+
+def _load(folder: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads((folder / HIDDEN / COPIED).read_text("utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _save(folder: Path, copied: dict[str, str]) -> None:
+    path = folder / HIDDEN / COPIED
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(copied, indent=1), "utf-8")
+    draft.replace(path)
+
+
+def _copy_server_configs(folder: Path) -> None:
+    """The server files beside the notebooks, for reading and for trying changes."""
+    target = folder / "server-configs"
+    for source in sorted(configs_folder().rglob("*")):
+        copy = target / source.relative_to(configs_folder())
+        if source.is_file() and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, copy)
