@@ -73,7 +73,9 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"labkit {metadata.version('labkit')}")
+    parser.add_argument(
+        "--version", action="version", version=f"labkit {metadata.version('labkit')}"
+    )
     commands = parser.add_subparsers(metavar="command", parser_class=Parser)
 
     command = commands.add_parser("lab", help="open JupyterLab on your copies of the notebooks")
@@ -86,13 +88,17 @@ def make_parser() -> argparse.ArgumentParser:
         "test", help="run every test and notebook; what follows goes to pytest", add_help=False
     )
     commands.add_parser(
-        "notebooks", help="put notebooks in normal form, check it, make their outputs", add_help=False
+        "notebooks",
+        help="put notebooks in normal form, check it, make their outputs",
+        add_help=False,
     )
 
     command = commands.add_parser("doctor", help="look whether everything is here and works")
     command.set_defaults(run=doctor)
 
-    command = commands.add_parser("reset", help="a fresh copy of a notebook; yours is kept beside it")
+    command = commands.add_parser(
+        "reset", help="a fresh copy of a notebook; yours is kept beside it"
+    )
     command.add_argument("numbers", nargs="+", metavar="NN", help="number of a notebook, as in 11")
     _workspace_option(command)
     command.set_defaults(run=reset)
@@ -193,3 +199,7 @@ def stop(options: argparse.Namespace) -> int:
     if not wanted:
         print("no lab runs on this machine")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -65,7 +65,14 @@ class Health:
 
 def doctor() -> Health:
     """Look at Python, the packages, the server, a message through it, the disk and the workspace."""
-    looks: list[Callable[[], list[Finding]]] = [_python, _packages, _server, _message, _disk, _workspace]
+    looks: list[Callable[[], list[Finding]]] = [
+        _python,
+        _packages,
+        _server,
+        _message,
+        _disk,
+        _workspace,
+    ]
     return Health(tuple(finding for look in looks for finding in look()))
 
 
@@ -81,7 +88,9 @@ def _packages() -> list[Finding]:
         try:
             findings.append(Finding(name, True, metadata.version(name)))
         except metadata.PackageNotFoundError:
-            findings.append(Finding(name, False, "not installed", "pip install -e . in the checkout"))
+            findings.append(
+                Finding(name, False, "not installed", "pip install -e . in the checkout")
+            )
     return findings
 
 

@@ -24,9 +24,7 @@ IGNORE_OUTPUT = "nbval-ignore-output"
 # What a run leaves in an output and the next run leaves otherwise; tests/sanitize.cfg holds the same.
 # The ports are those that labkit.servers.ports chooses from; a file's own 127.0.0.1:4222 stays.
 VOLATILE = [(re.compile(r"127\.0\.0\.1:(1[5-9]|2\d|3[01])\d{3}\b"), "127.0.0.1:PORT")]
-_MACHINE = re.compile(
-    r"/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\|0x[0-9a-f]{8,}|\b20\d\d-\d\d-\d\d\b"
-)
+_MACHINE = re.compile(r"/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\|0x[0-9a-f]{8,}|\b20\d\d-\d\d-\d\d\b")
 
 Notebook = Any  # nbformat's NotebookNode has no types
 
@@ -98,7 +96,8 @@ def normal(notebook: Notebook, prefix: str) -> Notebook:
     notebook.metadata = nbformat.from_dict(
         {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     )
-    count, ids = 0, set()
+    count = 0
+    ids: set[str] = set()
     for position, cell in enumerate(notebook.cells, start=1):
         cell.metadata = nbformat.from_dict(
             {k: v for k, v in cell.metadata.items() if k in ("tags", "slideshow")}
@@ -265,7 +264,9 @@ def strip_source(source: str, where: str) -> str:
         mark = line.strip()
         if mark in (BEGIN, END):
             if inside == (mark == BEGIN):
-                raise NotebookError(f"{where}: {mark!r} {'inside a solution' if inside else 'before a BEGIN'}")
+                raise NotebookError(
+                    f"{where}: {mark!r} {'inside a solution' if inside else 'before a BEGIN'}"
+                )
             inside = not inside
             if inside:
                 kept.append(line[: len(line) - len(line.lstrip())] + PLACEHOLDER)

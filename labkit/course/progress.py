@@ -118,7 +118,8 @@ class Progress:
 
     def __repr__(self) -> str:
         lines = [
-            f"{row.notebook}  {row.exercise:5} {MARKS[row.state]:10} {row.title}" for row in self.rows
+            f"{row.notebook}  {row.exercise:5} {MARKS[row.state]:10} {row.title}"
+            for row in self.rows
         ]
         return "\n".join([self.summary, *lines])
 
@@ -154,6 +155,13 @@ def progress(notebook: str | None = None) -> Progress:
         entry = entries.get(exercise.id, Entry())
         if notebook in (None, exercise.notebook):
             rows.append(
-                Row(exercise.notebook, exercise.id, exercise.title, entry.state, entry.tries, entry.hints)
+                Row(
+                    exercise.notebook,
+                    exercise.id,
+                    exercise.title,
+                    entry.state,
+                    entry.tries,
+                    entry.hints,
+                )
             )
     return Progress(rows)

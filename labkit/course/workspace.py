@@ -53,7 +53,9 @@ def _count(names: list[str]) -> str:
 def default_folder() -> Path:
     """workspace/ in the checkout; in the current folder where labkit was installed without one."""
     course = notebooks.course_folder()
-    checkout = course.parent if course.name == "notebooks" and course.parent.name != "_course" else None
+    checkout = (
+        course.parent if course.name == "notebooks" and course.parent.name != "_course" else None
+    )
     return (checkout or Path.cwd()) / "workspace"
 
 

@@ -47,7 +47,7 @@ def find() -> Binary:
 def examine(path: str, called: str) -> Binary:
     """The Binary at `path`, asked for its version once per file state; `called` is its name in errors."""
     try:
-        state = os.stat(path)
+        state = Path(path).stat()
     except OSError:
         raise BinaryError(f"{called}: there is no such file; unset it, or {INSTALL}") from None
     return _examine(str(Path(path).absolute()), called, state.st_mtime_ns, state.st_mode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nats.aio.client
 
 
-class Client(nats.aio.client.Client):
+class Client(nats.aio.client.Client):  # type: ignore[misc]
     """An ordinary nats-py client.
 
     nats-py 2.16 writes the PING of a flush ahead of commands that still wait in its buffer, so

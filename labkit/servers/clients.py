@@ -44,9 +44,9 @@ class Clients:
         self.topology = topology
         self.errors: list[ClientError] = []
         self._count = 0
-        self._open: weakref.WeakKeyDictionary[
-            nats.aio.client.Client, asyncio.AbstractEventLoop
-        ] = weakref.WeakKeyDictionary()
+        self._open: weakref.WeakKeyDictionary[nats.aio.client.Client, asyncio.AbstractEventLoop] = (
+            weakref.WeakKeyDictionary()
+        )
         self._closing = False
 
     async def connect(self, server: Server, **options: Any) -> nats.aio.client.Client:

@@ -167,7 +167,9 @@ class _Reader:
             return
         self.at = match.end()
         value = next(
-            part for part in (match["dq"], match["sq"], match["block"], match["word"]) if part is not None
+            part
+            for part in (match["dq"], match["sq"], match["block"], match["word"])
+            if part is not None
         )
         self.add(key, value, start, self.at, quoted=match["word"] is None)
 

@@ -43,9 +43,7 @@ if sys.platform == "linux":
 def start(request, children):
     """Start one process in a group of its own, so that an interrupt of the owner does not reach it."""
     if sys.platform == "win32":
-        apart = {
-            "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-        }
+        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     else:
         apart = {"process_group": 0, "preexec_fn": die_with_guard if LIBC else None}
     try:

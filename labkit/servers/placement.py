@@ -88,7 +88,10 @@ def plan(files: dict[str, ConfigFile]) -> list[PlannedServer]:
     Raises ConfigError for two servers with one address or one name, an address that is not
     loopback, and a route, gateway or remote that no server of the topology listens for.
     """
-    servers = [PlannedServer(_server_name(file, stem), file, find_listeners(file)) for stem, file in files.items()]
+    servers = [
+        PlannedServer(_server_name(file, stem), file, find_listeners(file))
+        for stem, file in files.items()
+    ]
     _refuse_same_names(servers)
     _refuse_same_addresses(servers)
     return servers
@@ -101,7 +104,9 @@ def _server_name(file: ConfigFile, stem: str) -> str:
 
 def find_listeners(file: ConfigFile) -> list[Listener]:
     """Every listener that the file opens, the client listener even where the file is silent."""
-    client = _listener(file, "client", ("listen",), ("port",)) or Listener("client", None, file, None)
+    client = _listener(file, "client", ("listen",), ("port",)) or Listener(
+        "client", None, file, None
+    )
     found = [client]
     monitor = _listener(file, "http", ("http|https",), ("http_port|monitor_port|https_port",))
     if monitor:
@@ -281,9 +286,7 @@ def _own_folders(server: PlannedServer, edits: dict[int, list[Edit]]) -> list[st
     return missing
 
 
-def _write(
-    file: ConfigFile, path: Path, edits: dict[int, list[Edit]], extra: list[str]
-) -> None:
+def _write(file: ConfigFile, path: Path, edits: dict[int, list[Edit]], extra: list[str]) -> None:
     """Write the edited file and, beside it, the edited files that it includes."""
     own = edits[id(file)]
     for number, included in enumerate(file.includes, start=1):

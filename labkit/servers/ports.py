@@ -27,7 +27,9 @@ def free_ports(count: int) -> list[int]:
         if is_free(port):
             chosen.append(port)
     if len(chosen) < count:
-        raise TopologyError(f"{count} free ports are needed on {LOOPBACK}, {len(chosen)} were found")
+        raise TopologyError(
+            f"{count} free ports are needed on {LOOPBACK}, {len(chosen)} were found"
+        )
     return chosen
 
 

@@ -299,7 +299,9 @@ def stop_lab(record: LabRecord, timeout: float = STOP_TIMEOUT) -> None:
     """End another process's lab through its guard. Raises LabError when it does not end in time."""
     if sys.platform == "win32":  # no polite signal there: end the guard's whole family
         subprocess.run(
-            ["taskkill", "/T", "/F", "/PID", str(record.guard_pid)], capture_output=True, check=False
+            ["taskkill", "/T", "/F", "/PID", str(record.guard_pid)],
+            capture_output=True,
+            check=False,
         )
         wait_until(lambda: not record.alive, timeout, f"the lab {record.topology} to end")
         shutil.rmtree(record.folder, ignore_errors=True)
@@ -308,8 +310,4 @@ def stop_lab(record: LabRecord, timeout: float = STOP_TIMEOUT) -> None:
 
     if record.alive:
         os.kill(record.guard_pid, signal.SIGTERM)
-    wait_until(
-        lambda: not record.folder.exists(), timeout, f"the lab {record.topology} to end"
-    )
-
-
+    wait_until(lambda: not record.folder.exists(), timeout, f"the lab {record.topology} to end")

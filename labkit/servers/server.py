@@ -22,7 +22,9 @@ STOP_TIMEOUT = 5.0  # seconds, for a polite stop; then the process is killed
 
 MONITOR_TIMEOUT = 5.0  # seconds
 
-_FILE_LINE = re.compile(r"(?:[^\s:]*[/\\])?(?P<file>[^\s:/\\]+\.conf):(?P<line>\d+)(?::\d+)?:\s*(?P<text>.*)")
+_FILE_LINE = re.compile(
+    r"(?:[^\s:]*[/\\])?(?P<file>[^\s:/\\]+\.conf):(?P<line>\d+)(?::\d+)?:\s*(?P<text>.*)"
+)
 
 
 class Server:
@@ -179,7 +181,6 @@ class Server:
         said = [self._in_original_words(line) for line in self.log.complaints()]
         port = self.port_in_use()
         if port:
-            by = holder(port)
             return f"server {self.name} cannot listen: {taken(port)}"
         code = self._process.exit if self._process else None
         heading = f"server {self.name} ended at its start (exit code {code})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import html
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,9 @@ from labkit.servers.wait import wait_until
 if TYPE_CHECKING:
     import nats.aio.client
 
-PORT_ATTEMPTS = 5  # a chosen port can be taken before the server listens on it; then all are chosen anew
+PORT_ATTEMPTS = (
+    5  # a chosen port can be taken before the server listens on it; then all are chosen anew
+)
 RELEASE_TIMEOUT = 1.0  # seconds, for a lab that ends to leave its well-known ports
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -207,7 +210,9 @@ def find(
         )
     # What a server file includes is a part of it, no server of its own.
     read = {file.stem: config.read(file) for file in paths}
-    included = {part.path.resolve() for file in read.values() for part in file.files() if part is not file}
+    included = {
+        part.path.resolve() for file in read.values() for part in file.files() if part is not file
+    }
     servers = {stem: file for stem, file in read.items() if file.path.resolve() not in included}
     if not servers:
         raise ConfigError(f"the files in {path} include each other; none is left to be a server")
@@ -221,7 +226,9 @@ def _topology_path(topology: str | Path) -> Path:
     path = Path(topology).expanduser()
     if path.exists():
         return path
-    raise TopologyError(f"there is no topology {str(topology)!r}; {_did_you_mean(str(topology), names())}")
+    raise TopologyError(
+        f"there is no topology {str(topology)!r}; {_did_you_mean(str(topology), names())}"
+    )
 
 
 def _did_you_mean(name: str, known: Mapping[str, Any] | list[str]) -> str:
@@ -269,7 +276,7 @@ def _await_free(wanted: set[int]) -> None:
     """Wait for the well-known ports: a lab that has just ended may still be leaving them."""
     for port in sorted(wanted):
         try:
-            wait_until(lambda port=port: ports.is_free(port), RELEASE_TIMEOUT, f"port {port}")
+            wait_until(functools.partial(ports.is_free, port), RELEASE_TIMEOUT, f"port {port}")
         except NotInTimeError:
             raise TopologyError(taken(port)) from None
 

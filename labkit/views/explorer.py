@@ -46,7 +46,9 @@ class Lights:
     def _repr_html_(self) -> str:
         chips = "".join(self._chip(subject) for subject in self.subjects)
         heading = f"<code>{html.escape(self.pattern)}</code> hears {len(self.lit)} of {len(self.subjects)}"
-        return f"<div>{heading}<div style='line-height:2.1;font-family:monospace'>{chips}</div></div>"
+        return (
+            f"<div>{heading}<div style='line-height:2.1;font-family:monospace'>{chips}</div></div>"
+        )
 
     def _chip(self, subject: str) -> str:
         on = subject in self.lit

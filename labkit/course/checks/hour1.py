@@ -170,7 +170,9 @@ async def fan_in(look: Look) -> None:
 
 def _in_order(lines: list[str], host: str) -> bool:
     """Whether the host's readings stand in ascending order among the lines."""
-    numbers = [line.split()[1] for line in lines if line.startswith(f"{host} ") and len(line.split()) > 1]
+    numbers = [
+        line.split()[1] for line in lines if line.startswith(f"{host} ") and len(line.split()) > 1
+    ]
     values = [int(number) for number in numbers if number.isdigit()]
     return values == sorted(values)
 
@@ -190,9 +192,7 @@ async def slow_screen(look: Look) -> None:
     if not isinstance(look.answer, str):
         look.not_attempted('write the name of a client, for example "screen-9"')
     screens = {
-        name
-        for name in ("screen-1", "screen-2", "screen-3")
-        if await connections(look, name)
+        name for name in ("screen-1", "screen-2", "screen-3") if await connections(look, name)
     }
     if not screens:
         look.not_attempted("the screens are not connected: run the cells of this exercise first")
