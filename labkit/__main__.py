@@ -22,7 +22,8 @@ AGAIN = "run the same command again"
 NO_NETWORK = re.compile(
     "name resolution|getaddrinfo|Name or service not known|nodename nor servname|"
     "Network is unreachable|No route to host|Connection refused|ConnectTimeout|Max retries|"
-    "NewConnectionError|dns error|error sending request|Failed to fetch|tcp connect error",
+    "NewConnectionError|dns error|error sending request|Failed to fetch|tcp connect error|"
+    r"from versions: none",
     re.IGNORECASE,
 )
 NO_SPACE = re.compile("No space left|disk full|os error 28", re.IGNORECASE)
@@ -300,7 +301,7 @@ def explain(said):
     if NO_NETWORK.search(said):
         return (
             "the package index cannot be reached. The first run needs the internet, once; "
-            "connect, then {}. After that no network is needed.".format(AGAIN)
+            "connect, then {}. After that no network is needed. (The log: {})".format(AGAIN, LOG)
         )
     last = "\n".join("  " + line for line in said.strip().splitlines()[-6:])
     return "the packages could not be installed:\n{}\nThe whole log is in {}".format(last, LOG)

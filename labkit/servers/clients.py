@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 5.0  # seconds
 RECONNECT_WAIT = 0.25  # seconds between attempts; nats-py's 2 s would make every lesson wait
+SETTLE_TIMEOUT = 2  # seconds for a client's server to answer
 ERRORS_KEPT = 1000
 
 
@@ -83,6 +84,15 @@ class Clients:
         self._open[client] = asyncio.get_running_loop()
         connected.append(client)
         return client
+
+    async def settle(self) -> None:
+        """Return when the servers have seen what the connected clients have sent so far."""
+        import nats.errors
+
+        for client in list(self._open):
+            if client.is_connected:
+                with contextlib.suppress(TimeoutError, nats.errors.Error):
+                    await client.flush(SETTLE_TIMEOUT)
 
     def close_all(self) -> None:
         """Close every client that is still open, each on its own loop, without waiting for it."""

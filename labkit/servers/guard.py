@@ -71,7 +71,7 @@ def report_exit(name, child):
 
 def hold_lock(folder):
     """Hold a lock that the system releases at death: it tells others that this lab is alive."""
-    handle = open(os.path.join(folder, "guard.lock"), "w")  # noqa: SIM115 - held until the end
+    handle = open(os.path.join(folder, "guard.lock"), "w")
     if sys.platform == "win32":
         import msvcrt
 

@@ -1,0 +1,137 @@
+"""Checks, hints and progress as a learner meets them."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from pathlib import Path
+
+import pytest
+
+import labkit
+from labkit import check, hint
+from labkit.course import exercises, progress
+from labkit.servers.wait import wait_until
+
+
+def connected(lab: labkit.Lab) -> list[str]:
+    return [c["name"] for c in lab["n1"].monitor("connz")["connections"]]
+
+
+@pytest.fixture(autouse=True)
+def no_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(progress.WORKSPACE_VARIABLE, raising=False)
+    monkeypatch.setattr(progress, "_IN_MEMORY", {})
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / progress.HIDDEN).mkdir()
+    monkeypatch.setenv(progress.WORKSPACE_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+async def test_without_a_lab_a_check_says_which_cell_to_run():
+    result = await check("1.1")
+    assert result.outcome == "not yet"
+    assert result.lines == ("· no lab runs in this kernel: run the notebook's first code cell",)
+    assert repr(result).endswith('hint("1.1")')
+
+
+def test_a_check_without_await_says_so_and_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown = repr(check("1.1"))
+        gc.collect()
+    assert 'put await in front, as in  await check("1.1")' in shown
+
+
+async def test_an_unknown_exercise_gets_the_near_one():
+    with pytest.raises(
+        exercises.UnknownExerciseError, match=r"no exercise '1\.3'; did you mean 1\.3"
+    ):
+        await check("1.3")
+
+
+async def test_with_a_stopped_server_a_check_says_how_to_start_it():
+    with labkit.start("single") as lab:
+        lab["n1"].stop()
+        result = await check("1.1")
+    assert result.outcome == "not yet"
+    assert result.lines == ("· server n1 is stopped: lab['n1'].start()",)
+
+
+async def test_a_check_closes_its_clients():
+    with labkit.start("single") as lab:
+        nc = await lab.connect(name="collector")
+        await nc.subscribe("metrics.*.cpu")
+        await nc.flush()
+        await check("1.2")
+        wait_until(lambda: connected(lab) == ["collector"], 5, "the check's clients to be gone")
+        await nc.close()
+
+
+async def test_a_check_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch):
+    import asyncio
+
+    async def forever(look: exercises.Look) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(exercises, "CHECK_TIMEOUT", 0.05)
+    endless = exercises.Exercise("1.1", "", "11", ("", ""), forever)
+    monkeypatch.setitem(exercises.registry() and exercises._REGISTRY, "1.1", endless)
+    result = await check("1.1")
+    assert result.outcome == "wrong"
+    assert "did not come to an end within 0.05 s" in result.lines[0]
+
+
+async def test_a_fault_in_a_check_is_not_swallowed(monkeypatch: pytest.MonkeyPatch):
+    async def faulty(look: exercises.Look) -> None:
+        raise KeyError("a fault of ours")
+
+    exercises.registry()
+    broken = exercises.Exercise("1.1", "", "11", ("", ""), faulty)
+    monkeypatch.setitem(exercises._REGISTRY, "1.1", broken)
+    with pytest.raises(KeyError, match="a fault of ours"):
+        await check("1.1")
+
+
+def test_each_hint_shows_one_step_more_and_the_third_is_the_solution():
+    assert repr(hint("1.1")).startswith("Hint 1 of 3: ")
+    second = repr(hint("1.1"))
+    assert "Hint 2 of 3: " in second
+    third = repr(hint("1.1"))
+    assert 'subscribe("store.eu.>")' in third
+    assert third.endswith("write it yourself.")
+    assert repr(hint("1.1")) == third, "after the last there is no other"
+    assert repr(hint("1.1", 1)).count("Hint") == 1
+    assert "<pre>" in hint("1.1", 3)._repr_html_()
+
+
+def test_progress_is_kept_in_the_workspace(ws: Path):
+    progress.record("1.1", "wrong")
+    progress.record("1.1", "right")
+    progress.record("1.1", "not yet")
+    progress.record_hint("1.2", 2)
+    entries = progress.load()
+    assert entries["1.1"] == progress.Entry(solved=True, latest="not yet", tries=2)
+    assert entries["1.2"].hints == 2
+    assert "11  1.1   ✔ right" in repr(labkit.progress())
+    assert labkit.progress().summary.startswith("1 of ")
+
+
+def test_progress_is_found_from_a_folder_of_the_workspace(ws: Path, monkeypatch):
+    monkeypatch.delenv(progress.WORKSPACE_VARIABLE)
+    (ws / "1-hour").mkdir()
+    monkeypatch.chdir(ws / "1-hour")
+    assert progress.workspace() == ws
+
+
+def test_a_broken_progress_file_is_kept_aside_and_said(ws: Path, capsys):
+    (ws / progress.HIDDEN / progress.FILE).write_text("{ broken")
+    assert progress.load() == {}
+    assert "kept as progress.broken.json" in capsys.readouterr().out
+    assert (ws / progress.HIDDEN / "progress.broken.json").read_text() == "{ broken"
+    progress.record("1.1", "right")
+    assert progress.load()["1.1"].solved

@@ -1,0 +1,154 @@
+"""The learner's copies: stripped, refreshed, reset, and never lost."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from labkit.course import notebooks, workspace
+
+SOLVED = "# Exercise 9.9\nx = ...\n### BEGIN SOLUTION\nx = 42\n### END SOLUTION\nprint(x)"
+
+
+@pytest.fixture
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A course of one notebook with one exercise."""
+    folder = tmp_path / "course"
+    (folder / "1-hour").mkdir(parents=True)
+    monkeypatch.setattr(notebooks, "course_folder", lambda: folder)
+    put(folder, SOLVED)
+    return folder
+
+
+def put(folder: Path, source: str) -> Path:
+    path = folder / "1-hour" / "19-demo.ipynb"
+    notebooks.write(new_notebook(cells=[new_code_cell(source, execution_count=3, id="a")]), path)
+    return path
+
+
+def source_in(folder: Path) -> str:
+    return notebooks.read(folder / "1-hour" / "19-demo.ipynb").cells[0].source
+
+
+def test_the_copy_holds_no_solution(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    assert workspace.prepare(ws).lines() == [f"1 notebook copied to {ws}"]
+    assert source_in(ws) == "# Exercise 9.9\nx = ...\n...  # your code here\nprint(x)"
+    assert (ws / "server-configs" / "single" / "n1.conf").is_file()
+    assert workspace.prepare(ws).lines() == [], "the second time nothing happens"
+
+
+def test_an_untouched_copy_follows_the_course(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    put(course, "y = 1")
+    assert workspace.prepare(ws).lines() == [
+        "1 notebook that you had not changed brought up to date"
+    ]
+    assert source_in(ws) == "y = 1"
+
+
+def test_a_run_is_no_change_of_a_copy(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    path = ws / "1-hour" / "19-demo.ipynb"
+    notebook = notebooks.read(path)
+    notebook.cells[0].execution_count = 5
+    notebooks.write(notebook, path)
+    put(course, "y = 1")
+    workspace.prepare(ws)
+    assert source_in(ws) == "y = 1"
+
+
+def test_what_the_learner_wrote_stays_and_the_way_to_the_new_one_is_told(
+    course: Path, tmp_path: Path
+):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    put(ws, "my own")
+    assert workspace.prepare(ws).lines() == [], "nothing new in the course: nothing to tell"
+    put(course, "y = 1")
+    (line,) = workspace.prepare(ws).lines()
+    assert "yours stays" in line
+    assert line.endswith("labkit reset 19")
+    assert source_in(ws) == "my own"
+
+
+def test_a_deleted_copy_comes_back(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    (ws / "1-hour" / "19-demo.ipynb").unlink()
+    assert "1 notebook copied" in workspace.prepare(ws).lines()[0]
+
+
+def test_a_broken_copy_is_left_alone(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    (ws / "1-hour" / "19-demo.ipynb").write_text("{ not a notebook")
+    put(course, "y = 1")
+    assert "yours stays" in workspace.prepare(ws).lines()[0]
+
+
+def test_reset_gives_a_fresh_copy_and_keeps_every_old_one(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    for text, kept in [("first", "19-demo.kept-1.ipynb"), ("second", "19-demo.kept-2.ipynb")]:
+        put(ws, text)
+        (line,) = workspace.reset(["19"], ws).lines()
+        assert line == f"1-hour/19-demo.ipynb is fresh; your copy is kept as {kept}"
+        assert notebooks.read(ws / "1-hour" / kept).cells[0].source == text
+        assert "your code here" in source_in(ws)
+
+
+def test_reset_of_an_unknown_number_changes_nothing(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    put(ws, "my own")
+    with pytest.raises(notebooks.NotebookError, match="no notebook '20'.*There are: 19"):
+        workspace.reset(["19", "20"], ws)
+    assert source_in(ws) == "my own"
+
+
+def test_a_workspace_that_is_a_file_is_told(course: Path, tmp_path: Path):
+    (tmp_path / "ws").write_text("")
+    with pytest.raises(
+        workspace.WorkspaceError, match="is a file; choose a folder with --workspace"
+    ):
+        workspace.prepare(tmp_path / "ws")
+
+
+def test_a_workspace_inside_the_course_is_refused(course: Path):
+    with pytest.raises(workspace.WorkspaceError, match="lies inside the course itself"):
+        workspace.prepare(course / "mine")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_a_workspace_that_cannot_be_written_is_told(course: Path, tmp_path: Path):
+    (tmp_path / "ws").mkdir(mode=0o500)
+    with pytest.raises(workspace.WorkspaceError, match="cannot be written.*--workspace"):
+        workspace.prepare(tmp_path / "ws")
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("### BEGIN SOLUTION\nx", "a solution without '### END SOLUTION'"),
+        ("x\n### END SOLUTION", "'### END SOLUTION' before a BEGIN"),
+        ("### BEGIN SOLUTION\n### BEGIN SOLUTION", "'### BEGIN SOLUTION' inside a solution"),
+    ],
+)
+def test_marks_that_do_not_match_are_told_with_their_place(source: str, says: str):
+    with pytest.raises(notebooks.NotebookError, match=f"demo, cell 3: {says}"):
+        notebooks.strip_source(source, "demo, cell 3")
+
+
+def test_an_indented_solution_leaves_valid_python():
+    source = "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n"
+    stripped = notebooks.strip_source(source, "x")
+    assert stripped == "def f():\n    ...  # your code here\n"
+    compile(stripped, "x", "exec")

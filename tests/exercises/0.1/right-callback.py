@@ -1,0 +1,5 @@
+async def greet(message): ...
+
+
+client = await lab.connect(name="first")
+await client.subscribe("hello", cb=greet)

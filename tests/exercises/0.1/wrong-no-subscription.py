@@ -1,0 +1,2 @@
+# says: it listens to nothing
+first = await lab.connect(name="first")

@@ -1,0 +1,1 @@
+slow_screen = {entry.client for entry in lab.clients.errors}.pop()

