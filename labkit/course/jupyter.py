@@ -92,16 +92,28 @@ def _command(folder: Path, port: int) -> list[str]:
         "--ServerApp.port_retries=0",
         "--ServerApp.allow_root=True",  # containers and CI; it listens on loopback, with a token
         "--ServerApp.log_level=WARN",
-        "--LabApp.news_url=None",  # no question about news, no look for updates: the course is offline
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",  # the course is offline
+        f"--LabApp.app_settings_dir={_settings(folder)}",
         "--LabApp.extension_manager=readonly",
     ]
+
+
+def _settings(folder: Path) -> Path:
+    """Settings under those of the user: no question about news, which would need the internet."""
+    settings = folder / HIDDEN / "lab-settings"
+    settings.mkdir(parents=True, exist_ok=True)
+    quiet = {"fetchNews": "false", "checkForUpdates": False}
+    overrides = {"@jupyterlab/apputils-extension:notification": quiet}
+    (settings / "overrides.json").write_text(json.dumps(overrides), "utf-8")
+    return settings
 
 
 def _environment(folder: Path, token: str) -> dict[str, str]:
     return {
         **os.environ,
         WORKSPACE_VARIABLE: str(folder),
+        # which tabs are open belongs to this workspace, not to every JupyterLab of the user's
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / HIDDEN / "lab-layout"),
         "JUPYTER_TOKEN": token,  # not on the command line, where others on the machine could read it
         "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not another one of the user's
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
