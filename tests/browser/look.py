@@ -67,7 +67,16 @@ def parse() -> argparse.Namespace:
 def install_playwright(folder: Path) -> None:
     """Playwright for Python, into a folder of its own, so that it is no dependency of the kit."""
     if not folder.exists():
-        command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "playwright"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--target",
+            str(folder),
+            "playwright",
+        ]
         subprocess.run(command, check=True)
     sys.path.append(str(folder))
 
@@ -99,12 +108,12 @@ def look(url: str, workspace: Path, options: argparse.Namespace) -> int:
 def run_in_page(page: Any, path: Path, options: argparse.Namespace) -> list[str]:
     """Run All Cells, save, and say what is wrong with the saved file; pictures on the way."""
     page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell")
-    page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) [data-status='idle']")
+    page.wait_for_selector("#jp-main-statusbar >> text=Python 3 (ipykernel) | Idle")
     if options.dark:
         page.click(".lm-MenuBar >> text=Settings")
         page.click(".lm-Menu >> text=Theme")
         page.click(".lm-Menu >> text=JupyterLab Dark")
-        page.wait_for_selector("body[data-jp-theme-light='false']")
+        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
     page.click(".lm-MenuBar >> text='Run'")
     page.click(".lm-Menu >> text='Run All Cells'")
     deadline = time.monotonic() + RUN_TIMEOUT
@@ -121,7 +130,9 @@ def unfinished(path: Path) -> list[str]:
     """The code cells of the saved notebook that have not run, or failed."""
     cells = json.loads(path.read_text("utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
-    waiting = [f"cell {n} did not run" for n, c in enumerate(code, 1) if c["execution_count"] is None]
+    waiting = [
+        f"cell {n} did not run" for n, c in enumerate(code, 1) if c["execution_count"] is None
+    ]
     errors = [
         f"cell {n} failed: {output['ename']}"
         for n, cell in enumerate(code, 1)
