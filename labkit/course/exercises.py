@@ -171,7 +171,7 @@ class Result:
     def _repr_html_(self) -> str:
         colour = {"right": "#2e7d32", "wrong": "#c77700", "not yet": "#777"}[self.outcome]
         lines = "".join(f"<div>{html.escape(line)}</div>" for line in self.lines)
-        offer = f"<div><code>{html.escape(self.offer)}</code></div>" if self.offer else ""
+        offer = f"<div><i>{html.escape(self.offer)}</i></div>" if self.offer else ""
         return (
             f"<div style='border-left:4px solid {colour};padding-left:10px'>"
             f"<b>{html.escape(self.heading)}</b>{lines}{offer}</div>"

@@ -16,7 +16,7 @@ from labkit.servers.errors import LabError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-PLACEHOLDER = "...  # your code here"
+PLACEHOLDER = "pass  # your code here"
 CELL_TIMEOUT = 60  # seconds
 LARGEST_OUTPUT = 200_000  # bytes a cell
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -36,7 +36,7 @@ def source_in(folder: Path) -> str:
 def test_the_copy_holds_no_solution(course: Path, tmp_path: Path):
     ws = tmp_path / "ws"
     assert workspace.prepare(ws).lines() == [f"1 notebook copied to {ws}"]
-    assert source_in(ws) == "# Exercise 9.9\nx = ...\n...  # your code here\nprint(x)"
+    assert source_in(ws) == "# Exercise 9.9\nx = ...\npass  # your code here\nprint(x)"
     assert (ws / "server-configs" / "single" / "n1.conf").is_file()
     assert workspace.prepare(ws).lines() == [], "the second time nothing happens"
 
@@ -150,5 +150,5 @@ def test_marks_that_do_not_match_are_told_with_their_place(source: str, says: st
 def test_an_indented_solution_leaves_valid_python():
     source = "def f():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n"
     stripped = notebooks.strip_source(source, "x")
-    assert stripped == "def f():\n    ...  # your code here\n"
+    assert stripped == "def f():\n    pass  # your code here\n"
     compile(stripped, "x", "exec")
