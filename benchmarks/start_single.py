@@ -17,7 +17,7 @@ from pathlib import Path
 import labkit
 from labkit.servers import binary, ports
 from labkit.servers.processes import GUARD
-from labkit.servers.server import read_info
+from labkit.servers.probe import read_info
 from labkit.servers.wait import wait_until
 
 LIMIT = 1.3  # times the bare start

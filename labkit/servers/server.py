@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
-import socket
 import sys
 from typing import Any
 
@@ -14,6 +12,7 @@ from labkit.servers.errors import ServerStateError, TopologyError
 from labkit.servers.log import Log
 from labkit.servers.placement import PlannedServer
 from labkit.servers.ports import LOOPBACK, holder
+from labkit.servers.probe import fetch, read_info
 from labkit.servers.processes import Guard, Process
 from labkit.servers.wait import wait_until
 
@@ -64,21 +63,15 @@ class Server:
         Endpoints and their options: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring.
         Raises ServerStateError when the server does not answer within 5 s.
         """
-        from urllib.error import URLError
         from urllib.parse import urlencode
-        from urllib.request import urlopen
 
         query = urlencode({key: _as_query(value) for key, value in options.items()})
         try:
-            with urlopen(
-                f"http://{self.address('http')}/{endpoint}?{query}", timeout=MONITOR_TIMEOUT
-            ) as answer:
-                found: dict[str, Any] = json.load(answer)
-        except (URLError, OSError, ValueError) as error:
+            return fetch(self.planned.addresses["http"], f"/{endpoint}?{query}", MONITOR_TIMEOUT)
+        except (OSError, ValueError) as error:
             raise ServerStateError(
                 f"{self.name} does not answer /{endpoint} ({error}); it is {self.state}"
             ) from None
-        return found
 
     @property
     def pid(self) -> int | None:
@@ -107,10 +100,14 @@ class Server:
             output=self.log.printed,
         )
 
-    def answers(self) -> bool:
-        """Whether the server greets a client now; raises TopologyError when its process has ended."""
+    def refuse_dead(self) -> None:
+        """Raise TopologyError, with what the server said, when its process has ended."""
         if self._process is None or not self._process.alive:
             raise TopologyError(self.why_it_ended())
+
+    def answers(self) -> bool:
+        """Whether the server greets a client now; raises TopologyError when its process has ended."""
+        self.refuse_dead()
         server_id = read_info(self.planned.addresses["client"]).get("server_id")
         # The id must be the one in this server's own log: another server may have taken the port.
         return server_id is not None and bool(self.log.find(f"ID: +{server_id}"))
@@ -226,24 +223,3 @@ def taken(port: int) -> str:
 def _as_query(value: object) -> str:
     """A value as the monitoring endpoints want it: booleans as 1 and 0."""
     return str(int(value)) if isinstance(value, bool) else str(value)
-
-
-def read_info(port: int, timeout: float = 1.0) -> dict[str, Any]:
-    """The INFO that the server on this loopback port greets a client with; {} when it does not.
-
-    Source: https://docs.nats.io/reference/reference-protocols/nats-protocol#info
-    """
-    try:
-        with socket.create_connection((LOOPBACK, port), timeout) as connection:
-            greeting = b""
-            while not greeting.endswith(b"\r\n"):
-                chunk = connection.recv(65536)
-                if not chunk:
-                    return {}
-                greeting += chunk
-    except OSError:
-        return {}
-    if not greeting.startswith(b"INFO "):
-        return {}
-    info: dict[str, Any] = json.loads(greeting[5:])
-    return info

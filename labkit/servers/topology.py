@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import functools
 import html
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from labkit.servers import binary, clients, config, notebook, placement, ports
+from labkit.servers import binary, clients, config, notebook, placement, ports, readiness
 from labkit.servers.config import ConfigFile
 from labkit.servers.errors import ConfigError, LabError, NotInTimeError, TopologyError
 from labkit.servers.placement import PlannedServer
@@ -259,9 +260,12 @@ def _launch(
         _assign(planned, guard, choice)
         servers = {p.name: Server(p, program, guard) for p in planned}
         try:
-            for server in servers.values():
-                server.launch()
-            _wait_usable(servers, timeout)
+            readiness_deadline = time.monotonic() + timeout
+            for wave in readiness.launch_order(servers.values()):
+                for server in wave:
+                    server.launch()
+                _wait_answers(wave, readiness_deadline)
+            readiness.wait_usable(servers, readiness_deadline - time.monotonic())
             return servers
         except TopologyError:
             taken = any(server.port_in_use() for server in servers.values())
@@ -299,9 +303,9 @@ def _assign(planned: list[PlannedServer], guard: Guard, choice: Ports) -> None:
         placement.place(server, guard.folder, port_map, spare)
 
 
-def _wait_usable(servers: dict[str, Server], timeout: float) -> None:
-    for server in servers.values():
-        wait_until(server.answers, timeout, f"server {server.name} to answer")
+def _wait_answers(wave: list[Server], deadline: float) -> None:
+    for server in wave:
+        wait_until(server.answers, deadline - time.monotonic(), f"server {server.name} to answer")
 
 
 def role(planned: PlannedServer) -> str:

@@ -16,7 +16,7 @@ import pytest
 import labkit
 from labkit.servers import processes
 from labkit.servers.errors import LabError, ServerStateError, TopologyError
-from labkit.servers.server import read_info
+from labkit.servers.probe import read_info
 
 pytestmark = pytest.mark.usefixtures("own_temp")
 

@@ -10,6 +10,7 @@ import ast
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,6 @@ from pathlib import Path
 import pytest
 
 from labkit import __main__ as setup
-from labkit.servers.wait import wait_until
 
 ROOT = Path(setup.ROOT)
 NO_INDEX = {
@@ -240,18 +240,22 @@ def test_a_second_terminal_waits_for_the_first(clone: Path):
 
 @posix
 def test_an_interrupted_install_is_one_sentence(clone: Path):
-    process = subprocess.Popen(
-        [bare_python(), "-m", "labkit", "--version"],
-        cwd=clone,
-        env={**os.environ, "PATH": without_uv(), **NO_INDEX},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_until((clone / ".venv" / "pyvenv.cfg").exists, 30, "the environment to be begun")
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert "Traceback" not in said
-    assert "stopped while setting up; to go on, run the same command again" in said
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # an index that never answers
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        process = subprocess.Popen(
+            [bare_python(), "-m", "labkit", "--version"],
+            cwd=clone,
+            env={**os.environ, "PATH": without_uv(), **NO_INDEX, "PIP_INDEX_URL": index},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr
+        assert "installing what the course needs" in process.stderr.readline()
+        silent.accept()  # now pip waits for the index
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert said == "\nlabkit: stopped while setting up; to go on, run the same command again\n"
+    assert process.returncode == 130
 
 
 @posix

@@ -1,0 +1,245 @@
+"""When a topology is usable: every link that its files name is up, and JetStream takes a stream.
+
+Reads the servers' own monitoring pages; what to expect comes from the files.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+
+from labkit.servers.errors import NotInTimeError, ServerStateError, TopologyError
+from labkit.servers.placement import PlannedServer
+from labkit.servers.probe import Conversation
+from labkit.servers.server import Server
+from labkit.servers.wait import wait_until
+
+MOST_REPLICAS = 5  # that nats-server allows for a stream
+STREAM = "LABKIT_READY"
+
+Condition = tuple[str, Callable[[], bool]]
+
+
+def wait_usable(servers: dict[str, Server], timeout: float) -> None:
+    """Return when the topology is usable. Raises TopologyError with what was still missing."""
+    deadline = time.monotonic() + timeout
+    for what, holds in conditions(servers):
+        try:
+            wait_until(
+                functools.partial(_unless_dead, servers, holds), deadline - time.monotonic(), what
+            )
+        except NotInTimeError:
+            raise TopologyError(_missing(servers, what, timeout)) from None
+
+
+def _unless_dead(servers: dict[str, Server], holds: Callable[[], bool]) -> bool:
+    """Whether the condition holds; a server that has ended will never make it true."""
+    for server in servers.values():
+        server.refuse_dead()
+    try:
+        return holds()
+    except ServerStateError:
+        return False
+
+
+def _missing(servers: dict[str, Server], what: str, timeout: float) -> str:
+    lines = [f"the topology is not usable after {timeout:g} s: still waiting for {what}"]
+    for server in servers.values():
+        said = server.log.find(r"\[(ERR|FTL|WRN)\]")[-2:]
+        lines += [f"  {server.name}: {line}" for line in said]
+    return "\n".join(lines)
+
+
+def conditions(servers: dict[str, Server]) -> Iterator[Condition]:
+    """What must hold, one after another, each with the words for "waiting for …"."""
+    for server in servers.values():
+        yield f"{server.name} to answer clients", server.answers
+    for server, peers in _routes(servers):
+        yield (
+            f"routes from {server.name} to {', '.join(sorted(peers))}",
+            functools.partial(_has_routes, server, peers),
+        )
+    for server, clusters in _gateways(servers):
+        yield (
+            f"gateways from {server.name} to {', '.join(sorted(clusters))}",
+            functools.partial(_has_gateways, server, clusters),
+        )
+    for server, count in _leaves(servers):
+        yield f"{count} leaf links of {server.name}", functools.partial(_has_leaves, server, count)
+    yield from _jetstream(servers)
+
+
+def cluster_of(planned: PlannedServer) -> str | None:
+    """The name of the cluster that the server's file puts it in; None for a server on its own."""
+    if not planned.has("cluster") or "cluster" not in planned.addresses:
+        return None
+    return planned.setting("cluster", "name") or planned.setting("gateway", "name") or ""
+
+
+def _routes(servers: dict[str, Server]) -> Iterator[tuple[Server, set[str]]]:
+    clusters: dict[str, set[str]] = defaultdict(set)
+    for server in servers.values():
+        name = cluster_of(server.planned)
+        if name is not None:
+            clusters[name].add(server.name)
+    for server in servers.values():
+        peers = clusters.get(cluster_of(server.planned) or "", set()) - {server.name}
+        if cluster_of(server.planned) is not None and peers:
+            yield server, peers
+
+
+def _has_routes(server: Server, peers: set[str]) -> bool:
+    routes = server.monitor("routez").get("routes") or []
+    return peers <= {route.get("remote_name") for route in routes}
+
+
+def _gateways(servers: dict[str, Server]) -> Iterator[tuple[Server, set[str]]]:
+    here = {s.planned.setting("gateway", "name") for s in servers.values()} - {None}
+    for server in servers.values():
+        own = server.planned.setting("gateway", "name")
+        named = {
+            setting.value
+            for _, setting in server.planned.file.everything()
+            if setting.key[:2] == ("gateway", "gateways") and setting.name == "name"
+        }
+        others = {name for name in named & here if name and name != own}
+        if others:
+            yield server, others
+
+
+def _has_gateways(server: Server, clusters: set[str]) -> bool:
+    # Inbound ones may be none: each server of the other cluster chooses one server of this one.
+    return clusters <= set(server.monitor("gatewayz").get("outbound_gateways") or {})
+
+
+def remotes(planned: PlannedServer) -> list[set[int]]:
+    """For each remote of the file's leafnodes block, the loopback ports that it dials, as written."""
+    ports: dict[object, set[int]] = defaultdict(set)
+    for _, setting in planned.file.everything():
+        if setting.key[:2] in (("leafnodes", "remotes"), ("leaf", "remotes")) and setting.value:
+            for port in re.findall(r"(?:127\.\d+\.\d+\.\d+|localhost):(\d+)", setting.value):
+                ports[setting.key[2]].add(int(port))
+    return list(ports.values())
+
+
+def _leaves(servers: dict[str, Server]) -> Iterator[tuple[Server, int]]:
+    for server in servers.values():
+        count = len(remotes(server.planned))
+        if count:
+            yield server, count
+
+
+def _has_leaves(server: Server, count: int) -> bool:
+    return int(server.monitor("leafz").get("leafnodes", 0)) >= count
+
+
+def _jetstream(servers: dict[str, Server]) -> Iterator[Condition]:
+    members = [s for s in servers.values() if s.planned.jetstream and _is_clustered(s)]
+    for server in members:
+        yield f"{server.name} to know JetStream's leader", functools.partial(_has_leader, server)
+    sizes: dict[str, list[Server]] = defaultdict(list)
+    for server in members:
+        sizes[cluster_of(server.planned) or ""].append(server)
+    for cluster, group in sizes.items():
+        login = credentials(group[0].planned)
+        if login is not None:
+            replicas = min(len(group), MOST_REPLICAS)
+            yield (
+                f"a stream of {replicas} replicas in cluster {cluster}",
+                functools.partial(_takes_stream, group[0], cluster, replicas, login),
+            )
+
+
+def _is_clustered(server: Server) -> bool:
+    return cluster_of(server.planned) is not None and (
+        server.planned.has("cluster", "routes") or server.planned.has("gateway")
+    )
+
+
+def _has_leader(server: Server) -> bool:
+    return bool(server.monitor("jsz").get("meta_cluster", {}).get("leader"))
+
+
+def _takes_stream(server: Server, cluster: str, replicas: int, login: dict[str, str]) -> bool:
+    """Whether a stream of this size is accepted; it is deleted again."""
+    stream = {
+        "name": STREAM,
+        "subjects": ["labkit.ready"],
+        "num_replicas": replicas,
+        "storage": "memory",
+        "placement": {"cluster": cluster},
+    }
+    created = _ask(server, f"$JS.API.STREAM.CREATE.{STREAM}", stream, login)
+    if "error" in created or not created:
+        return False
+    _ask(server, f"$JS.API.STREAM.DELETE.{STREAM}", {}, login)
+    return True
+
+
+def _ask(
+    server: Server, subject: str, body: dict[str, object], login: dict[str, str]
+) -> dict[str, object]:
+    payload = json.dumps(body).encode() if body else b""
+    try:
+        with Conversation(server.planned.addresses["client"], 2.0) as conversation:
+            answer = conversation.request(subject, payload, login)
+    except OSError:
+        return {}
+    found: dict[str, object] = json.loads(answer) if answer else {}
+    return found
+
+
+def credentials(planned: PlannedServer) -> dict[str, str] | None:
+    """A login that the file gives in plain words to a user who may use JetStream; None if it has none."""
+    if planned.has("operator") or planned.has("tls"):
+        return None
+    token = planned.setting("authorization", "token")
+    if token:
+        return {"auth_token": token}
+    groups: dict[tuple[object, ...], dict[str, str]] = defaultdict(dict)
+    for _, setting in planned.file.everything():
+        if setting.value and setting.name in ("user", "username", "password", "pass"):
+            name = "user" if setting.name.startswith("user") else "pass"
+            groups[setting.key[:-1]][name] = setting.value
+    usable = [
+        login
+        for key, login in groups.items()
+        if len(login) == 2 and not login["pass"].startswith("$2a$") and _may_use(planned, key)
+    ]
+    if usable:
+        return usable[0]
+    return None if planned.has("authorization") else {}
+
+
+def _may_use(planned: PlannedServer, key: tuple[object, ...]) -> bool:
+    """Whether the users under this key are of an account that has JetStream."""
+    if key[:1] == ("authorization",):
+        return True
+    return key[:1] == ("accounts",) and planned.has("accounts", str(key[1]), "jetstream")
+
+
+def launch_order(servers: Iterable[Server]) -> list[list[Server]]:
+    """Servers in waves: leaf nodes after those they dial, which saves them a retry after 1 s."""
+    waves: list[list[Server]] = []
+    left = list(servers)
+    while left:
+        waiting = {
+            s.name
+            for s in left
+            if any(_listens(o, ports) for ports in remotes(s.planned) for o in left if o is not s)
+        }
+        wave = [s for s in left if s.name not in waiting] or left
+        waves.append(wave)
+        left = [s for s in left if s not in wave]
+    return waves
+
+
+def _listens(server: Server, ports: set[int]) -> bool:
+    return any(
+        lis.kind in ("leafnodes", "websocket") and lis.port in ports
+        for lis in server.planned.listeners
+    )
