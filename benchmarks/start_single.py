@@ -16,8 +16,8 @@ from pathlib import Path
 
 import labkit
 from labkit.servers import binary, ports
-from labkit.servers.processes import GUARD
 from labkit.servers.probe import read_info
+from labkit.servers.processes import GUARD
 from labkit.servers.wait import wait_until
 
 LIMIT = 1.3  # times the bare start

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from labkit.course import progress
-from labkit.servers import binary, topology
+from labkit.servers import binary, placement, ports, topology
 from labkit.servers.errors import LabError
 
 FREE_DISK = 1_000_000_000  # bytes; the course's largest lab needs about a third of that
@@ -70,6 +70,7 @@ def doctor() -> Health:
         _packages,
         _server,
         _message,
+        _ports,
         _disk,
         _workspace,
     ]
@@ -142,6 +143,14 @@ def _in_a_thread(work: Callable[[], None]) -> None:
     thread.join()
     if failed:
         raise failed[0]
+
+
+def _ports() -> list[Finding]:
+    """Whether a server on the well-known port runs here; the kit's own take free ports."""
+    port = placement.CLIENT_PORT
+    by = "" if ports.is_free(port) else ports.holder(port) or "another program"
+    seen = f"taken by {by}, which does not matter: labs use free ports" if by else "free"
+    return [Finding(f"port {port}", True, seen)]
 
 
 def _disk() -> list[Finding]:

@@ -60,6 +60,7 @@ class PlannedServer:
     file: ConfigFile
     listeners: list[Listener]
     addresses: dict[str, int] = field(default_factory=dict)
+    port_map: dict[int, int] = field(default_factory=dict)
     config_path: Path = Path()
     log_path: Path = Path()
     store_path: Path = Path()
@@ -82,8 +83,8 @@ class PlannedServer:
         return value.lower() in ("enabled", "enable", "true")
 
 
-def plan(files: dict[str, ConfigFile]) -> list[PlannedServer]:
-    """What each file says about its listeners, checked against each other.
+def plan(files: dict[str, ConfigFile], beside: Iterable[PlannedServer] = ()) -> list[PlannedServer]:
+    """What each file says about its listeners, checked against each other and those `beside`.
 
     Raises ConfigError for two servers with one address or one name, an address that is not
     loopback, and a route, gateway or remote that no server of the topology listens for.
@@ -92,8 +93,8 @@ def plan(files: dict[str, ConfigFile]) -> list[PlannedServer]:
         PlannedServer(_server_name(file, stem), file, find_listeners(file))
         for stem, file in files.items()
     ]
-    _refuse_same_names(servers)
-    _refuse_same_addresses(servers)
+    _refuse_same_names([*beside, *servers])
+    _refuse_same_addresses([*beside, *servers])
     return servers
 
 
@@ -220,6 +221,7 @@ def place(
 
     `port_map` gives the port for each literal one, `spare` free ports for listeners without one.
     """
+    server.port_map = port_map
     server.config_path = folder / "config" / f"{server.name}.conf"
     server.log_path = folder / "logs" / f"{server.name}.log"
     server.store_path = folder / "store" / server.name

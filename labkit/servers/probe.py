@@ -80,7 +80,7 @@ class Conversation:
         for line in self._lines:
             if line.startswith(b"MSG "):
                 return self._lines.read(int(line.split()[-1]))
-            if line.startswith(b"-ERR") or line.startswith(b"HMSG"):
+            if line.startswith((b"-ERR", b"HMSG")):
                 return b""
             if line.startswith(b"PING"):
                 self._socket.sendall(b"PONG\r\n")

@@ -7,8 +7,9 @@ import signal
 import sys
 from typing import Any
 
+from labkit.servers import config, placement, ports
 from labkit.servers.binary import Binary
-from labkit.servers.errors import ServerStateError, TopologyError
+from labkit.servers.errors import ConfigError, ServerStateError, TopologyError
 from labkit.servers.log import Log
 from labkit.servers.placement import PlannedServer
 from labkit.servers.ports import LOOPBACK, holder
@@ -141,6 +142,52 @@ class Server:
         """Let a paused server go on."""
         self._running_process().control().resume()
         self._paused = False
+
+    def reload(self, text: str | None = None) -> None:
+        """Give the running server a changed file (or its own once more) without ending connections.
+
+        Returns when the server says that it has taken it. Raises ConfigError in the server's own
+        words when it refuses; it then goes on with the file that it had.
+        """
+        self._running_process()
+        before, old_text = self.planned.file, self.planned.config_path.read_text("utf-8")
+        addresses = dict(self.planned.addresses)
+        if text is not None:
+            self.planned.file = config.read(before.path, text)
+            self.planned.listeners = placement.find_listeners(self.planned.file)
+            self._place_again(addresses)
+        said = len(self._reload_words())
+        self.signal("SIGHUP")
+        wait_until(lambda: len(self._reload_words()) > said, STOP_TIMEOUT, f"{self.name} to reload")
+        answer = self._reload_words()[-1]
+        if "Failed" in answer:
+            refused = self._in_original_words(answer)
+            self.planned.file, self.planned.addresses = before, addresses
+            self.planned.listeners = placement.find_listeners(before)
+            self.planned.config_path.write_text(old_text, "utf-8")
+            raise ConfigError(f"{self.name} keeps the file that it had: {refused}")
+
+    def _place_again(self, before: dict[str, int]) -> None:
+        """Write the private copy of a changed file; listeners keep the ports that they have."""
+        planned, self.planned.addresses = self.planned, {}
+        kinds = [listener.kind for listener in planned.listeners if listener.port is None]
+        if all(listener.kind != "http" for listener in planned.listeners):
+            kinds.append("http")
+        spare = iter([before.get(kind) or ports.free_ports(1)[0] for kind in kinds])
+        literal = placement.literal_ports([planned]) - planned.port_map.keys()
+        new = dict(zip(sorted(literal), ports.free_ports(len(literal)), strict=True))
+        placement.place(planned, self._guard.folder, planned.port_map | new, spare)
+
+    def _reload_words(self) -> list[str]:
+        return self.log.find("Reloaded server configuration|Failed to reload server configuration")
+
+    def lame_duck(self) -> None:
+        """Let the server take leave: it tells its clients to go elsewhere, then ends by itself.
+
+        How long it waits says lame_duck_grace_period (10 s unless the file says otherwise).
+        """
+        self.signal("SIGUSR2")
+        self.expect_end()
 
     def signal(self, name: str) -> None:
         """Send a signal by its POSIX name, for example "SIGHUP" (reload) or "SIGUSR2" (lame duck)."""

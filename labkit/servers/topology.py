@@ -39,9 +39,17 @@ class Lab(Mapping[str, Server]):
     Also a context manager. Whatever ends this process, its servers end and their files go.
     """
 
-    def __init__(self, topology: str, servers: dict[str, Server], guard: Guard) -> None:
+    def __init__(
+        self,
+        topology: str,
+        servers: dict[str, Server],
+        guard: Guard,
+        program: binary.Binary,
+        port_map: dict[int, int],
+    ) -> None:
         self.topology = topology
         self._servers, self._guard = servers, guard
+        self._program, self._port_map = program, port_map
         self.clients = clients.Clients(topology)
         self.stopped = False
         _RUNNING.append(self)
@@ -87,6 +95,41 @@ class Lab(Mapping[str, Server]):
             "no server of this lab runs; start one with "
             + " or ".join(f"lab[{name!r}].start()" for name in self)
         )
+
+    def add(self, name: str, text: str, timeout: float = START_TIMEOUT) -> Server:
+        """Start one more server from config text and return it when the topology is usable with it.
+
+        The text names well-known addresses, as the topology's files do: a route to
+        127.0.0.1:6222 reaches the server that has this address in its file. Raises ConfigError or
+        TopologyError as `start` does; then the lab is as it was.
+        """
+        if self.stopped:
+            raise TopologyError(
+                f"this lab is stopped; start it with labkit.start({self.topology!r})"
+            )
+        file = config.read(Path(f"{name}.conf"), text)
+        placed = [server.planned for server in self.values()]
+        (planned,) = placement.plan({name: file}, beside=placed)
+        known = placement.literal_ports([*placed, planned])
+        placement.refuse_unknown_remotes([planned], known)
+        port_map = self._port_map | _fresh_ports([planned], self._port_map)
+        spare = iter(ports.free_ports(len(planned.listeners) + 2))
+        placement.place(planned, self.folder, port_map, spare)
+        server = Server(planned, self._program, self._guard)
+        try:
+            server.launch()
+            readiness.wait_usable({**self._servers, server.name: server}, timeout)
+        except BaseException:
+            server.kill()
+            raise
+        self._servers[server.name] = server
+        self._port_map = port_map
+        return server
+
+    def remove(self, name: str) -> None:
+        """Stop a server and take it out of the lab. The others notice as they would anywhere."""
+        self[name].stop()
+        del self._servers[name]
 
     def stop(self) -> None:
         """End every server and remove every file of the run; stopping again does no harm."""
@@ -171,8 +214,8 @@ def start(
         if folder:
             placement.copy_companions(folder, guard.folder)
         placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
-        servers = _launch(planned, program, guard, ports, timeout)
-        return Lab(name, servers, guard)
+        servers, port_map = _launch(planned, program, guard, ports, timeout)
+        return Lab(name, servers, guard, program, port_map)
     except BaseException:
         guard.close()
         raise
@@ -244,6 +287,7 @@ def _replace_earlier(name: str) -> None:
         for lab in running():
             if lab.topology == name:
                 lab.stop()
+                print(f"The lab {name!r} that ran already is stopped; a new one takes its place.")
 
 
 def _launch(
@@ -252,12 +296,12 @@ def _launch(
     guard: Guard,
     choice: Ports,
     timeout: float,
-) -> dict[str, Server]:
+) -> tuple[dict[str, Server], dict[int, int]]:
     """Place, launch and wait for all servers; with free ports again while one was taken meanwhile."""
     if choice == "well-known":
         _await_free(placement.literal_ports(planned))
     for attempt in range(PORT_ATTEMPTS):
-        _assign(planned, guard, choice)
+        port_map = _assign(planned, guard, choice)
         servers = {p.name: Server(p, program, guard) for p in planned}
         try:
             readiness_deadline = time.monotonic() + timeout
@@ -266,7 +310,7 @@ def _launch(
                     server.launch()
                 _wait_answers(wave, readiness_deadline)
             readiness.wait_usable(servers, readiness_deadline - time.monotonic())
-            return servers
+            return servers, port_map
         except TopologyError:
             taken = any(server.port_in_use() for server in servers.values())
             if not taken or choice == "well-known" or attempt == PORT_ATTEMPTS - 1:
@@ -285,8 +329,14 @@ def _await_free(wanted: set[int]) -> None:
             raise TopologyError(taken(port)) from None
 
 
-def _assign(planned: list[PlannedServer], guard: Guard, choice: Ports) -> None:
-    """Give each listener its port and write the private copies."""
+def _fresh_ports(planned: list[PlannedServer], taken: dict[int, int]) -> dict[int, int]:
+    """A free port for each literal one that has none yet."""
+    new = sorted(placement.literal_ports(planned) - taken.keys())
+    return dict(zip(new, ports.free_ports(len(new)), strict=True))
+
+
+def _assign(planned: list[PlannedServer], guard: Guard, choice: Ports) -> dict[int, int]:
+    """Give each listener its port and write the private copies; returns the port of each literal one."""
     literal = sorted(placement.literal_ports(planned))
     others = sum(2 + len(p.listeners) for p in planned)
     free = ports.free_ports(len(literal) + others)
@@ -301,6 +351,7 @@ def _assign(planned: list[PlannedServer], guard: Guard, choice: Ports) -> None:
         if choice == "well-known" and server.listeners[0].setting is None:
             port_map[placement.CLIENT_PORT] = placement.CLIENT_PORT
         placement.place(server, guard.folder, port_map, spare)
+    return port_map
 
 
 def _wait_answers(wave: list[Server], deadline: float) -> None:

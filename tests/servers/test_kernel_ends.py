@@ -24,6 +24,15 @@ def test_a_lab_ends_with_its_kernel(end: str) -> None:
             traces.assert_gone()
 
 
+def test_a_cell_that_is_run_again_replaces_the_lab_it_had_started() -> None:
+    with kernels.kernel() as kernel:
+        first = kernel.start_lab()
+        said = kernel.run("lab = labkit.start('single')")
+        assert said == "The lab 'single' that ran already is stopped; a new one takes its place.\n"
+        first.assert_gone()
+        assert kernel.run("print(len(labkit.running()), lab['n1'].state)") == "1 running\n"
+
+
 def test_an_interrupt_leaves_server_and_notebook_usable() -> None:
     with kernels.kernel() as kernel:
         traces = kernel.start_lab()
