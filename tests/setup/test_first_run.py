@@ -248,6 +248,8 @@ def test_an_interrupted_install_is_one_sentence(clone: Path):
             env={**os.environ, "PATH": without_uv(), **NO_INDEX, "PIP_INDEX_URL": index},
             stderr=subprocess.PIPE,
             text=True,
+            # a job in the background, as CI may be, would hand down that SIGINT is ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stderr
         assert "installing what the course needs" in process.stderr.readline()
