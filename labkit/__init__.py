@@ -10,6 +10,7 @@ _HOMES = {
     "doctor": "labkit.course.doctor",
     "start": "labkit.servers.topology",
     "running": "labkit.servers.topology",
+    "connect": "labkit.servers.contexts",
     "Lab": "labkit.servers.topology",
     "LabError": "labkit.servers.errors",
     "TopologyError": "labkit.servers.errors",

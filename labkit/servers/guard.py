@@ -94,6 +94,16 @@ def remove(folder):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_outside(folder):
+    """Remove the files elsewhere that the owner has listed: what it wrote for other programs."""
+    try:
+        with open(os.path.join(folder, "also-remove")) as listed:
+            for path in listed.read().splitlines():
+                os.unlink(path)
+    except OSError:
+        pass  # none listed, or gone already
+
+
 def leave(_signal, _frame):
     """A polite end asked for by `labkit stop`, the session or the system: the same way out."""
     raise SystemExit(0)
@@ -115,6 +125,7 @@ def main():
             child.kill()  # their data goes with them: there is nothing to save by a slower end
         for child in children:
             child.wait()
+        remove_outside(folder)
         lock.close()
         remove(folder)
 

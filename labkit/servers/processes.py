@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 GUARD = Path(__file__).with_name("guard.py")
 PREFIX = "labkit-"  # of every run's temporary folder
 RECORD = "lab.json"
+ALSO_REMOVE = "also-remove"  # in the run folder: files elsewhere, a line each
 START_TIMEOUT = 10.0  # seconds, for the guard to say that a process has started
 STOP_TIMEOUT = 10.0  # seconds, for the guard to end everything and remove the folder
 NEWBORN = 60.0  # seconds; a folder younger than this may still be waiting for its guard
@@ -124,6 +125,11 @@ class Guard:
         with self._changed:
             return self._changed.wait_for(lambda: process.exit is not None, timeout)
 
+    def also_remove(self, path: Path) -> None:
+        """Have this file outside of the run folder removed too, whatever ends the owner."""
+        with (self.folder / ALSO_REMOVE).open("a") as listed:
+            listed.write(f"{path}\n")
+
     def close(self) -> None:
         """End every process of this guard and remove its folder; closing again does no harm."""
         _OPEN.discard(self)
@@ -138,7 +144,7 @@ class Guard:
             self._process.wait()
         if self.folder.exists():  # the guard was killed: do its work
             self._end_orphans()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            _remove(self.folder)
 
     def release_in_child(self) -> None:
         """In a forked child: close the pipe, or the child would keep the servers of a dead owner."""
@@ -277,6 +283,14 @@ def _run_folders() -> Iterator[Path]:
                 yield folder
 
 
+def _remove(folder: Path) -> None:
+    """Remove a run folder and what it lists outside of it, as its guard would have."""
+    with contextlib.suppress(OSError):
+        for path in (folder / ALSO_REMOVE).read_text().splitlines():
+            Path(path).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def sweep() -> list[Path]:
     """Remove run folders whose owner and guard were both killed; returns what was removed."""
     removed = []
@@ -284,7 +298,7 @@ def sweep() -> list[Path]:
         with contextlib.suppress(OSError):
             young = time.time() - folder.stat().st_mtime < NEWBORN
             if not young and (folder / RECORD).exists() and not _is_locked(folder / "guard.lock"):
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
                 removed.append(folder)
     return removed
 

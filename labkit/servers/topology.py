@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from labkit.servers import binary, clients, config, notebook, placement, ports, readiness
+from labkit.servers import binary, clients, config, contexts, notebook, placement, ports, readiness
 from labkit.servers.config import ConfigFile
 from labkit.servers.errors import ConfigError, LabError, NotInTimeError, TopologyError
 from labkit.servers.placement import PlannedServer
@@ -51,6 +51,7 @@ class Lab(Mapping[str, Server]):
         self._servers, self._guard = servers, guard
         self._program, self._port_map = program, port_map
         self.clients = clients.Clients(topology)
+        self.context: str | None = None
         self.stopped = False
         _RUNNING.append(self)
 
@@ -72,6 +73,19 @@ class Lab(Mapping[str, Server]):
     def folder(self) -> Path:
         """The run's temporary folder, with the private copies, logs and stores; gone after stop()."""
         return self._guard.folder
+
+    def write_context(self) -> None:
+        """Let `nats --context lab …` reach this lab, where somebody has that command line.
+
+        The context's name is then in `lab.context`; its file goes when the lab does.
+        """
+        if contexts.wanted():
+            try:
+                path = contexts.write(self.topology, [server.url for server in self.values()])
+            except OSError:  # a home that cannot be written is no reason not to start
+                return
+            self._guard.also_remove(path)
+            self.context = path.stem
 
     async def connect(self, server: str | None = None, **options: Any) -> nats.aio.client.Client:
         """An ordinary nats-py client of the named server, or of the first one that runs.
@@ -215,7 +229,9 @@ def start(
             placement.copy_companions(folder, guard.folder)
         placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
         servers, port_map = _launch(planned, program, guard, ports, timeout)
-        return Lab(name, servers, guard, program, port_map)
+        lab = Lab(name, servers, guard, program, port_map)
+        lab.write_context()
+        return lab
     except BaseException:
         guard.close()
         raise
