@@ -242,10 +242,16 @@ class Server:
         """A line of the log without its clock, the private copy's name replaced by the file's own."""
         line = re.sub(r"^\[\d+\] \S+ \S+ ", "", line).removeprefix("nats-server: ").strip()
         found = _FILE_LINE.search(line)
-        if not found:
-            number = re.search(r"Parse error on line (\d+)", line)
-            return self._quote(int(number[1]), line) if number else line
-        return self._quote(int(found["line"]), found["text"] or line)
+        if found:
+            return self._quote(int(found["line"]), found["text"] or line)
+        number = re.search(r"\bon line (\d+)", line)
+        if number:
+            return self._quote(int(number[1]), line)
+        text = self.planned.file.text
+        for named in re.findall(r'"([^"]+)"', line):  # what it complains of, where it stands
+            if named in text:
+                return self._quote(text.count("\n", 0, text.index(named)) + 1, line)
+        return f"{self.planned.file.path.name}: {line}"
 
     def _quote(self, number: int, text: str) -> str:
         file = self.planned.file

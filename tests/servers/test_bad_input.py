@@ -80,6 +80,84 @@ TEXTS = {
         TopologyError,
         "n1.conf:1: .*nope.pem: no such file",
     ),
+    "a websocket on every interface": (
+        {"n1": "websocket { listen: 0.0.0.0:8080, no_tls: true }"},
+        ConfigError,
+        "n1.conf:1: the websocket listener on 0.0.0.0",
+    ),
+    "a cluster on a name that is not loopback": (
+        {"n1": "cluster { name: C, listen: my-laptop:6222 }"},
+        ConfigError,
+        "n1.conf:1: the cluster listener on my-laptop .*Write 127.0.0.1 in place of my-laptop",
+    ),
+    "a gateway on every interface in IPv6": (
+        {"n1": "gateway { name: G, listen: '[::]:7222' }"},
+        ConfigError,
+        "the gateway listener on ",
+    ),
+    "two listeners of one server at one address": (
+        {"n1": "listen: 127.0.0.1:4222\nhttp: 127.0.0.1:4222"},
+        ConfigError,
+        "n1.conf:2: the http listener of n1 and the client listener of n1 .*both use port 4222",
+    ),
+    "a route that nobody listens for": (
+        {"n1": "cluster { name: C, listen: 127.0.0.1:6222\n routes: [nats://127.0.0.1:6223] }"},
+        ConfigError,
+        "n1.conf:2: no server of this topology listens on 127.0.0.1:6223; is 6222 meant",
+    ),
+    "a gateway that nobody listens for": (
+        {
+            "n1": "gateway { name: G, listen: 127.0.0.1:7222\n"
+            " gateways: [ {name: H, url: nats://127.0.0.1:7999} ] }"
+        },
+        ConfigError,
+        "n1.conf:2: no server of this topology listens on 127.0.0.1:7999",
+    ),
+    "an array that is not closed": (
+        {"n1": "cluster { name: C, listen: 127.0.0.1:6222, routes: [ }"},
+        TopologyError,
+        "n1.conf:1: Parse error",
+    ),
+    "a brace too many": ({"n1": "max_payload: 1000\n}"}, TopologyError, "n1.conf:2: Parse error"),
+    "an unknown field in a block": (
+        {"n1": "jetstream {\n  maxmem: 1G\n}"},
+        TopologyError,
+        'n1.conf:2: unknown field "maxmem"',
+    ),
+    "a store given twice": (
+        {"n1": "store_dir: '/x'\njetstream { store_dir: '/y' }"},
+        TopologyError,
+        "n1.conf:[12]: Duplicate 'store_dir'",
+    ),
+    "a variable that is not defined": (
+        {"n1": "server_name: $NOBODY"},
+        TopologyError,
+        "n1.conf:1: .*NOBODY",
+    ),
+    "a permission on a subject that is none": (
+        {
+            "n1": 'authorization { users: [ {user: a, password: b, permissions: {publish: "a..b"}} ] }'
+        },
+        TopologyError,
+        "n1.conf:1: .*a..b",
+    ),
+    "gateways and leaf nodes without a system account": (
+        {"n1": "gateway { name: G, listen: 127.0.0.1:7222 }\nleafnodes { listen: 127.0.0.1:7422 }"},
+        TopologyError,
+        "require a system account",
+    ),
+    "JetStream in a cluster without a name": (
+        {
+            "n1": "jetstream: enabled\ncluster { listen: 127.0.0.1:6222, routes: [nats://127.0.0.1:6222] }"
+        },
+        TopologyError,
+        "cluster",
+    ),
+    "a key that fits no certificate": (
+        {"n1": "tls { cert_file: '/dev/null', key_file: '/dev/null' }"},
+        TopologyError,
+        "n1.conf:1: .*certificate",
+    ),
     "no server at all": ({}, TopologyError, "no server given; write for example"),
 }
 

@@ -11,14 +11,15 @@ import pytest
 
 from tests.servers import kernels
 
+OTHERS = ["cluster", "leaf-nodes"]  # each a tenth as often
 TIMES = int(os.environ.get("LABKIT_KERNEL_ENDS", "20"))
 
 
 @pytest.mark.parametrize("end", kernels.DEADLY)
 def test_a_lab_ends_with_its_kernel(end: str) -> None:
-    for _ in range(TIMES):
+    for topology in ["single"] * TIMES + OTHERS * (TIMES // 10):
         with kernels.kernel() as kernel:
-            traces = kernel.start_lab()
+            traces = kernel.start_lab(topology)
             assert traces.left(), "the lab must be there before its kernel ends"
             kernels.DEADLY[end](kernel)
             traces.assert_gone()
