@@ -286,8 +286,10 @@ def install(command):
                 lines.append(line)
                 show_step(line)
         except KeyboardInterrupt:
-            process.terminate()
-            process.wait()
+            try:  # Ctrl-C reached the installer too: let it tidy up
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
             raise
     show_step("")
     if process.wait() != 0:

@@ -248,13 +248,14 @@ def test_an_interrupted_install_is_one_sentence(clone: Path):
             env={**os.environ, "PATH": without_uv(), **NO_INDEX, "PIP_INDEX_URL": index},
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0,  # as a terminal's: Ctrl-C reaches all of it
             # a job in the background, as CI may be, would hand down that SIGINT is ignored
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert process.stderr
         assert "installing what the course needs" in process.stderr.readline()
         silent.accept()  # now pip waits for the index
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert said == "\nlabkit: stopped while setting up; to go on, run the same command again\n"
     assert process.returncode == 130
