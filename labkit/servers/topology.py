@@ -22,9 +22,8 @@ from labkit.servers.wait import wait_until
 if TYPE_CHECKING:
     import nats.aio.client
 
-PORT_ATTEMPTS = (
-    5  # a chosen port can be taken before the server listens on it; then all are chosen anew
-)
+# A chosen port can be taken before the server listens on it; then all are chosen anew.
+PORT_ATTEMPTS = 5
 RELEASE_TIMEOUT = 1.0  # seconds, for a lab that ends to leave its well-known ports
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -126,9 +125,10 @@ class Lab(Mapping[str, Server]):
         (planned,) = placement.plan({name: file}, beside=placed)
         known = placement.literal_ports([*placed, planned])
         placement.refuse_unknown_remotes([planned], known)
-        port_map = self._port_map | _fresh_ports([planned], self._port_map)
-        spare = iter(ports.free_ports(len(planned.listeners) + 2))
-        placement.place(planned, self.folder, port_map, spare)
+        new = sorted(placement.literal_ports([planned]) - self._port_map.keys())
+        free = ports.free_ports(len(new) + len(planned.listeners) + 1)
+        port_map = self._port_map | dict(zip(new, free, strict=False))
+        placement.place(planned, self.folder, port_map, iter(free[len(new) :]))
         server = Server(planned, self._program, self._guard)
         try:
             server.launch()
@@ -343,12 +343,6 @@ def _await_free(wanted: set[int]) -> None:
             wait_until(functools.partial(ports.is_free, port), RELEASE_TIMEOUT, f"port {port}")
         except NotInTimeError:
             raise TopologyError(taken(port)) from None
-
-
-def _fresh_ports(planned: list[PlannedServer], taken: dict[int, int]) -> dict[int, int]:
-    """A free port for each literal one that has none yet."""
-    new = sorted(placement.literal_ports(planned) - taken.keys())
-    return dict(zip(new, ports.free_ports(len(new)), strict=True))
 
 
 def _assign(planned: list[PlannedServer], guard: Guard, choice: Ports) -> dict[int, int]:
