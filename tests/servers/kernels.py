@@ -119,7 +119,10 @@ def nbval_end(target: Kernel) -> None:
 
 def interrupt(target: Kernel) -> None:
     """JupyterLab's ■ while a cell awaits."""
-    message = target.client.execute("import asyncio; print('awaiting'); await asyncio.sleep(60)")
+    # Without stop_on_error=False the kernel also refuses what comes within a moment of the error.
+    message = target.client.execute(
+        "import asyncio; print('awaiting'); await asyncio.sleep(60)", stop_on_error=False
+    )
     while True:
         event = target.client.get_iopub_msg(timeout=REPLY_TIMEOUT)
         if event["msg_type"] == "stream" and "awaiting" in event["content"]["text"]:
