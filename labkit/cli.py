@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -28,6 +28,8 @@ EXAMPLES = """examples:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code. Errors meant for people are printed without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a console that has no ✔ shows ? and goes on
     if arguments[:1] == ["test"]:  # everything behind it is pytest's
         return _guarded(lambda: test(arguments[1:]))
     if arguments[:1] == ["notebooks"]:
@@ -80,7 +82,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("lab", help="open JupyterLab on your copies of the notebooks")
     command.add_argument("--no-browser", action="store_true", help="print the URL, open nothing")
-    command.add_argument("--port", type=int, help="port on 127.0.0.1 (8888, or the next free one)")
+    command.add_argument(
+        "--port", type=port_number, help="port on 127.0.0.1 (8888, or the next free one)"
+    )
     _workspace_option(command)
     command.set_defaults(run=lab)
 
@@ -113,6 +117,13 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def port_number(text: str) -> int:
+    """A port that can be listened on. Raises ArgumentTypeError."""
+    if text.isdecimal() and 1 <= int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is no port: give a number from 1 to 65535")
+
+
 def _workspace_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--workspace", type=Path, metavar="DIR", help="folder of your copies (workspace/)"
@@ -130,15 +141,17 @@ def lab(options: argparse.Namespace) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run pytest in the checkout with these arguments; returns its exit code."""
+    """Become pytest in the checkout with these arguments, so that its exit code is the command's."""
+    from labkit.__main__ import hand_over
+
     if not (ROOT / "tests").is_dir():
         raise LabError(
             f"there are no tests beside {ROOT / 'labkit'}; "
             "`labkit test` runs in a checkout of the repository, installed with pip install -e ."
         )
-    environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    command = [sys.executable, "-m", "pytest", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    os.chdir(ROOT)
+    return hand_over([sys.executable, "-m", "pytest", *arguments])
 
 
 def notebooks(arguments: list[str]) -> int:

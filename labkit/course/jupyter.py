@@ -1,14 +1,21 @@
-"""Running JupyterLab on the workspace: on loopback, quiet, offline, and gone when it is stopped."""
+"""Running JupyterLab on the workspace: on loopback, quiet, offline, and gone with who started it.
+
+Run as `python -m labkit.course.jupyter`, it is the JupyterLab process itself, which ends when the
+pipe on its standard input closes: when `labkit lab` ends, however it ends.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import logging.handlers
 import os
 import secrets
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 import webbrowser
@@ -18,13 +25,14 @@ from types import FrameType
 
 from labkit.course.progress import HIDDEN, WORKSPACE_VARIABLE
 from labkit.servers import ports
-from labkit.servers.errors import LabError
+from labkit.servers.errors import LabError, NotInTimeError
 from labkit.servers.wait import wait_until
 
 FIRST_PORT = 8888
 TRIES = 50  # ports from the first one on
 START_TIMEOUT = 60.0  # seconds; a first start on a slow disk takes 10
 STOP_TIMEOUT = 10.0  # seconds for JupyterLab to end its kernels
+LOG_SIZE = 1_000_000  # bytes; one older log of that size is kept
 FIRST_PAGE = "00-start-here.ipynb"
 
 
@@ -33,7 +41,7 @@ class JupyterError(LabError):
 
 
 def serve(folder: Path, port: int | None, browser: bool) -> int:
-    """Run JupyterLab on `folder` until Ctrl-C or SIGTERM; returns an exit code.
+    """Run JupyterLab on `folder` until Ctrl-C, SIGTERM or a closed terminal; returns an exit code.
 
     Prints the URL once the page is there. Raises JupyterError when it does not come up.
     """
@@ -44,24 +52,35 @@ def serve(folder: Path, port: int | None, browser: bool) -> int:
     log = folder / HIDDEN / f"jupyter-{chosen}.log"
     url = f"http://{ports.LOOPBACK}:{chosen}/lab/tree/{FIRST_PAGE}?token={token}"
     print("starting JupyterLab …", flush=True)
-    with log.open("wb") as output, _terminable():
+    with _terminable():
         server = subprocess.Popen(
             _command(folder, chosen),
             env=_environment(folder, token),
-            stdout=output,
+            stdin=subprocess.PIPE,  # closed by the system when this process ends
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=folder,
             start_new_session=sys.platform != "win32",  # Ctrl-C comes here first, then goes there
         )
+        writer = threading.Thread(target=_write_log, args=(server, log), daemon=True)
+        writer.start()
         try:
-            wait_until(lambda: _answers(server, chosen, token, log), START_TIMEOUT, "JupyterLab")
+            wait_until(lambda: _answers(server, chosen, token), START_TIMEOUT, "JupyterLab")
             print(f"\n  The course is at\n  {url}\n\n  Stop it with Ctrl-C here.\n", flush=True)
-            if browser and not webbrowser.open(url):
+            if browser and not (_has_screen() and webbrowser.open(url)):
                 print("  (No browser could be opened: copy the address into one.)", flush=True)
-            code = server.wait()
-            raise JupyterError(f"JupyterLab ended by itself (exit code {code}); see {log}")
+            if server.wait() == 0:
+                print("JupyterLab was shut down from its page")
+                return 0
+            raise JupyterError("JupyterLab ended by itself")
+        except (JupyterError, NotInTimeError) as error:
+            _end(server)
+            writer.join(STOP_TIMEOUT)
+            raise JupyterError(
+                f"{error} (exit code {server.returncode}). The end of {log}:\n{_tail(log)}"
+            ) from None
         except KeyboardInterrupt:
-            print("\nstopping JupyterLab and its notebooks …", flush=True)
+            _tell("\nstopping JupyterLab and its notebooks …")
             return 0
         finally:
             _end(server)
@@ -74,17 +93,16 @@ def choose_port(wanted: int | None) -> int:
         if ports.is_free(port):
             return port
     by = ports.holder(candidates[0])
-    raise JupyterError(
-        f"port {candidates[0]} is taken{' by ' + by if by else ''}; "
-        "choose another with --port, or leave it out"
-    )
+    why = f"is taken by {by}" if by else "is taken, or kept for the system"
+    raise JupyterError(f"port {candidates[0]} {why}; choose another with --port, or leave it out")
 
 
 def _command(folder: Path, port: int) -> list[str]:
     return [
         sys.executable,
+        "-P",  # a json.py of the learner's in the workspace is not JupyterLab's json
         "-m",
-        "jupyterlab",
+        "labkit.course.jupyter",
         "--no-browser",
         f"--ServerApp.root_dir={folder}",
         f"--ServerApp.ip={ports.LOOPBACK}",
@@ -120,11 +138,10 @@ def _environment(folder: Path, token: str) -> dict[str, str]:
     }
 
 
-def _answers(server: subprocess.Popen[bytes], port: int, token: str, log: Path) -> bool:
-    """Whether the page is served. Raises JupyterError with its log when JupyterLab has ended."""
+def _answers(server: subprocess.Popen[bytes], port: int, token: str) -> bool:
+    """Whether the page is served. Raises JupyterError when JupyterLab has ended."""
     if server.poll() is not None:
-        said = "\n".join(log.read_text(errors="replace").strip().splitlines()[-8:])
-        raise JupyterError(f"JupyterLab did not start (exit code {server.returncode}):\n{said}")
+        raise JupyterError("JupyterLab did not start")
     request = urllib.request.Request(
         f"http://{ports.LOOPBACK}:{port}/api/status", headers={"Authorization": f"token {token}"}
     )
@@ -136,24 +153,69 @@ def _answers(server: subprocess.Popen[bytes], port: int, token: str, log: Path) 
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Within the block a SIGTERM ends like Ctrl-C."""
+    """Within the block SIGTERM and a closed terminal (SIGHUP) end like Ctrl-C."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
     """End JupyterLab, which ends its kernels, which ends their labs."""
-    if server.poll() is None:
-        server.terminate()
-        try:
-            server.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    assert server.stdin is not None
+    with contextlib.suppress(OSError):  # it has ended already
+        server.stdin.close()
+    try:
+        server.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _write_log(server: subprocess.Popen[bytes], path: Path) -> None:
+    """Keep the last one or two megabytes of what JupyterLab and its kernels print."""
+    assert server.stdout is not None
+    path.unlink(missing_ok=True)
+    kept = logging.handlers.RotatingFileHandler(path, "a", LOG_SIZE, 1, "utf-8")
+    with contextlib.closing(kept), server.stdout:
+        while line := server.stdout.readline(LOG_SIZE // 10):
+            kept.emit(logging.makeLogRecord({"msg": line.decode(errors="replace").rstrip()}))
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\n".join(lines[-8:]) or "(it printed nothing)"
+
+
+def _tell(text: str) -> None:
+    """Print, where somebody still reads: a closed terminal does not."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
+
+
+def _has_screen() -> bool:
+    """Whether a browser has a place to open in; without one, a text browser would take the terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+
+
+def _end_with_owner() -> None:
+    """In the JupyterLab process: wait until the owner's end of the pipe is closed, then end politely."""
+    while os.read(0, 4096):  # not sys.stdin, whose lock would abort an interpreter that ends first
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    from jupyterlab.labapp import main
+
+    threading.Thread(target=_end_with_owner, daemon=True).start()
+    sys.exit(main())

@@ -6,15 +6,18 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 import labkit
 from labkit import cli
+from labkit.course import jupyter, workspace
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -80,6 +83,19 @@ def test_ps_lists_a_lab_with_its_owner_and_stop_ends_it():
         owner.wait()
 
 
+def test_a_console_without_the_marks_does_not_end_the_doctor():
+    shown = run("doctor", PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0, shown.stderr
+    assert "? a message" in shown.stdout
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "web"])
+def test_a_port_that_is_none_is_told(port: str):
+    shown = run("lab", "--port", port)
+    assert shown.returncode == 2
+    assert f"{port} is no port: give a number from 1 to 65535" in shown.stderr
+
+
 def test_stop_wants_to_know_which():
     assert "give an owner's pid from `labkit ps`, or --all" in run("stop").stderr
 
@@ -92,36 +108,148 @@ def test_test_passes_arguments_and_exit_code_on():
     assert "deselected" in shown.stdout
 
 
-def test_lab_serves_the_course_on_loopback_and_ends_on_request(tmp_path: Path):
-    server = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "labkit.cli",
-            "lab",
-            "--no-browser",
-            "--workspace",
-            str(tmp_path / "ws"),
-        ],
+@pytest.mark.skipif(sys.platform == "win32", reason="sends Ctrl-C as POSIX does")
+def test_ctrl_c_lets_pytest_tidy_up(tmp_path: Path):
+    tidied = tmp_path / "tidied"
+    (tmp_path / "test_slow.py").write_text(
+        "import pathlib, time, pytest\n"
+        "@pytest.fixture\n"
+        "def resource():\n"
+        "    yield\n"
+        "    time.sleep(0.5)\n"
+        f"    pathlib.Path({str(tidied)!r}).touch()\n"
+        "def test_slow(resource):\n"
+        "    print('under way', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "labkit.cli", "test", "-s", "-p", "no:xdist", "-o", "addopts="]
+    process = subprocess.Popen(
+        [*command, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
+        process_group=0,  # as a terminal's: Ctrl-C reaches all of it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    try:
-        assert server.stdout
-        url = next(line.strip() for line in server.stdout if "http://" in line)
-        assert url.startswith("http://127.0.0.1:")
-        assert "/lab/tree/00-start-here.ipynb?token=" in url
-        with urllib.request.urlopen(
-            url.replace("/lab/tree/", "/api/contents/"), timeout=30
-        ) as page:
-            cells = json.load(page)["content"]["cells"]
-        assert cells[0]["source"].startswith("# 00 · Start here")
-        assert "your code here" in json.dumps(cells)
-    finally:
-        server.send_signal(signal.SIGTERM)
-        rest, _ = server.communicate(timeout=20)
+    assert process.stdout
+    assert any("under way" in line for line in process.stdout)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 2, "pytest's code for an interrupted run"
+    assert tidied.exists()
+
+
+def test_test_without_a_checkout_is_told(monkeypatch, capsys, tmp_path: Path):
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    assert cli.main(["test"]) == 1
+    assert "`labkit test` runs in a checkout of the repository" in capsys.readouterr().err
+
+
+class Page:
+    """`labkit lab` at work: where it is, and what runs for it."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "labkit.cli", "lab", "--no-browser", "--workspace"]
+        self.process = subprocess.Popen(
+            [*command, str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            # a job in the background, as CI may be, would hand down that SIGINT is ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        assert self.process.stdout
+        self.said = [next(iter(self.process.stdout))]
+        while "http://" not in self.said[-1]:
+            self.said.append(next(iter(self.process.stdout)))
+        self.url = self.said[-1].strip()
+
+    def ask(self, path: str, body: bytes | None = None) -> dict:
+        base, token = re.fullmatch(r"(.*)/lab/.*\?token=(\w+)", self.url).groups()
+        request = urllib.request.Request(base + path, body, {"Authorization": f"token {token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@pytest.fixture
+def page(tmp_path: Path):
+    folder = tmp_path / "ws"
+    folder.mkdir()
+    # a file of the learner's that is named like a module is no concern of JupyterLab's
+    (folder / "json.py").write_text("raise RuntimeError('not this one')")
+    page = Page(folder)
+    (folder / "json.py").unlink()
+    family = page.family()
+    yield page
+    page.process.kill()
+    page.process.communicate()
+    _, alive = psutil.wait_procs(family, 15)
+    for process in alive:
+        process.kill()
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+
+
+@posix
+def test_lab_serves_the_course_on_loopback(page: Page, tmp_path: Path):
+    assert page.url.startswith("http://127.0.0.1:")
+    assert "/lab/tree/00-start-here.ipynb?token=" in page.url
+    cells = page.ask("/api/contents/00-start-here.ipynb")["content"]["cells"]
+    assert cells[0]["source"].startswith("# 00 · Start here")
+    assert "your code here" in json.dumps(cells)
+    page.process.send_signal(signal.SIGTERM)
+    rest, _ = page.process.communicate(timeout=20)
     assert "stopping JupyterLab" in rest
-    assert server.returncode == 0
+    assert page.process.returncode == 0
+    assert [p.name for p in (tmp_path / "ws" / ".labkit").glob("jupyter-*.log")]
+
+
+@posix
+@pytest.mark.parametrize("end", ["SIGINT", "SIGHUP", "SIGKILL"])
+def test_however_lab_ends_jupyterlab_and_its_kernels_end_with_it(page: Page, end: str):
+    page.ask("/api/kernels", b"{}")
+    family = page.family()
+    assert any("ipykernel" in " ".join(process.cmdline()) for process in family)
+    page.process.send_signal(getattr(signal, end))
+    _, alive = psutil.wait_procs(family, 15)
+    assert not alive
+
+
+def test_a_taken_port_is_passed_over(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(jupyter, "FIRST_PORT", taken.getsockname()[1])
+        assert jupyter.FIRST_PORT < jupyter.choose_port(None) < jupyter.FIRST_PORT + jupyter.TRIES
+
+
+def test_a_jupyterlab_that_does_not_start_shows_what_it_said(monkeypatch, tmp_path: Path):
+    workspace.prepare(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # after the port was chosen
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(jupyter, "choose_port", lambda _wanted: port)
+        with pytest.raises(jupyter.JupyterError) as told:
+            jupyter.serve(tmp_path, port, browser=False)
+    assert "JupyterLab did not start (exit code 1). The end of" in str(told.value)
+    assert f"port {port} is not available" in str(told.value)
+
+
+def test_a_jupyterlab_that_takes_too_long_is_ended_and_told(monkeypatch, tmp_path: Path):
+    workspace.prepare(tmp_path)
+    monkeypatch.setattr(jupyter, "START_TIMEOUT", 0.1)
+    before = psutil.Process().children(recursive=True)
+    with pytest.raises(jupyter.JupyterError, match=r"waited 0.1 s for JupyterLab, in vain"):
+        jupyter.serve(tmp_path, None, browser=False)
+    assert set(psutil.Process().children(recursive=True)) <= set(before)
+
+
+def test_the_log_of_jupyterlab_stays_small(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(jupyter, "LOG_SIZE", 10_000)
+    talk = "for n in range(20_000): print('line', n)"
+    with subprocess.Popen([sys.executable, "-c", talk], stdout=subprocess.PIPE) as talker:
+        jupyter._write_log(talker, tmp_path / "jupyter.log")
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 20_000
+    assert (tmp_path / "jupyter.log").read_text().endswith("line 19999\n")
 
 
 def test_lab_with_a_taken_port_says_by_whom(tmp_path: Path):
