@@ -3,6 +3,7 @@
 Standard library only, and readable by Pythons that are too old, so that they can be told.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -27,6 +28,7 @@ NO_NETWORK = re.compile(
     re.IGNORECASE,
 )
 NO_SPACE = re.compile("No space left|disk full|os error 28", re.IGNORECASE)
+DISK_FULL = "the disk is full; make room (about 1 GB), then {}".format(AGAIN)
 
 
 class SetupError(Exception):
@@ -36,18 +38,24 @@ class SetupError(Exception):
 def main():
     """Hand over to the command line, in an environment that has everything; returns its exit code."""
     arguments = sys.argv[1:]
+    python = None
     try:
         refuse_old_python()
-        if is_installed_here():
-            return run_here(arguments)
-        python = prepare("dev" if arguments[:1] == ["test"] else "base")
+        if not is_installed_here():
+            python = prepare("dev" if arguments[:1] == ["test"] else "base")
     except SetupError as error:
         sys.stderr.write("labkit: {}\n".format(error))
+        return 1
+    except OSError as error:
+        sys.stderr.write("labkit: {}\n".format(explain_file(error)))
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("\nlabkit: stopped while setting up; to go on, {}\n".format(AGAIN))
         return 130
-    return hand_over(python, arguments)
+    if python is None:
+        return run_here(arguments)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    return hand_over([python, "-m", "labkit.cli"] + arguments)
 
 
 def refuse_old_python():
@@ -84,10 +92,8 @@ def run_here(arguments):
     return cli.main(arguments)
 
 
-def hand_over(python, arguments):
-    """Run the command line with the environment's Python; on Windows as a child."""
-    command = [python, "-m", "labkit.cli"] + arguments
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+def hand_over(command: list) -> int:
+    """Become this command, so that signals reach it; on Windows, wait for it and pass its code on."""
     if os.name == "nt":
         child = subprocess.Popen(command)
         while True:
@@ -96,7 +102,7 @@ def hand_over(python, arguments):
             except KeyboardInterrupt:
                 pass  # the child was interrupted too and ends in its own way
     sys.stdout.flush()
-    os.execv(python, command)
+    os.execv(command[0], command)
 
 
 # --- the environment ---------------------------------------------------------------------------
@@ -122,9 +128,18 @@ def venv_python():
 
 
 def fingerprint():
-    """What an environment depends on: the list of dependencies, and where the checkout is."""
+    """What an environment depends on: the list of dependencies, the checkout's place, its Python."""
     with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
-        return hashlib.sha256(file.read() + ROOT.encode()).hexdigest()
+        return hashlib.sha256(file.read() + ROOT.encode() + venv_version()).hexdigest()
+
+
+def venv_version():
+    """The Python that .venv says it is of, as venv or uv wrote it there."""
+    try:
+        with open(os.path.join(VENV, "pyvenv.cfg"), "rb") as file:
+            return b"".join(re.findall(rb"^version(?:_info)? *= *(\S+)", file.read(), re.MULTILINE))
+    except OSError:
+        return b""
 
 
 def read_stamp():
@@ -185,7 +200,7 @@ def try_lock(handle):
 def make_environment(extra):
     """Make .venv where it is missing or broken, install, and put the stamp in it."""
     began = time.time()
-    uv = shutil.which("uv")
+    uv = find_uv()
     if not has_good_venv(uv):
         make_venv(uv)
     if os.path.exists(STAMP):
@@ -208,6 +223,17 @@ def make_environment(extra):
     with open(STAMP, "w") as file:
         file.write("{} {}\n".format(fingerprint(), extra))
     say("ready after {:.0f} s".format(time.time() - began))
+
+
+def find_uv():
+    """uv, where it is on PATH and runs: a version manager may leave a name there that does not."""
+    uv = shutil.which("uv")
+    try:
+        with open(os.devnull, "w") as nowhere:
+            works = uv and subprocess.call([uv, "--version"], stdout=nowhere, stderr=nowhere) == 0
+    except OSError:
+        works = False
+    return uv if works else None
 
 
 def has_good_venv(uv):
@@ -256,7 +282,7 @@ def make_venv(uv):
     if result.returncode != 0:
         said = result.stdout.decode(errors="replace").strip()
         if NO_SPACE.search(said):
-            raise SetupError("the disk is full; make room (about 1 GB), then {}".format(AGAIN))
+            raise SetupError(DISK_FULL)
         raise SetupError("no virtual environment could be made in {}:\n{}".format(VENV, said))
 
 
@@ -277,19 +303,21 @@ def refuse_missing_venv_module():
 def install(command):
     """Run the installer, showing where it is. Raises SetupError when it fails."""
     lines = []
-    with open(LOG, "w", encoding="utf-8") as log:
+    with open(LOG, "w", encoding="utf-8", buffering=1) as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             for raw in process.stdout:
                 line = raw.decode(errors="replace").rstrip()
-                log.write(line + "\n")
                 lines.append(line)
                 show_step(line)
-        except KeyboardInterrupt:
+                log.write(line + "\n")
+        except BaseException:
+            process.stdout.close()  # an installer that goes on writing ends by that
             try:  # Ctrl-C reached the installer too: let it tidy up
                 process.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
             raise
     show_step("")
     if process.wait() != 0:
@@ -299,7 +327,7 @@ def install(command):
 def explain(said):
     """The sentence for an install that failed."""
     if NO_SPACE.search(said):
-        return "the disk is full; make room (about 1 GB), then {}".format(AGAIN)
+        return DISK_FULL
     if NO_NETWORK.search(said):
         return (
             "the package index cannot be reached. The first run needs the internet, once; "
@@ -307,6 +335,15 @@ def explain(said):
         )
     last = "\n".join("  " + line for line in said.strip().splitlines()[-6:])
     return "the packages could not be installed:\n{}\nThe whole log is in {}".format(last, LOG)
+
+
+def explain_file(error):
+    """The sentence for a file in .venv that could not be read or written."""
+    if error.errno == errno.ENOSPC:
+        return DISK_FULL
+    return "{} cannot be used ({}); delete {}, then {}".format(
+        error.filename or ROOT, error.strerror, VENV, AGAIN
+    )
 
 
 def show_step(line):
