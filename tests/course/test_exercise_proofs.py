@@ -10,7 +10,10 @@ before its check cell.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import labkit
-from labkit.course import exercises, notebooks
+from labkit.course import exercises, notebooks, progress
 
 ANSWERS = Path(__file__).parent.parent / "exercises"
 EVERY = exercises.registry()
@@ -128,3 +131,18 @@ def test_every_check_in_a_notebook_is_registered_and_every_answer_has_its_exerci
     }
     assert used == set(EVERY)
     assert {path.name for path in ANSWERS.iterdir()} <= set(EVERY)
+
+
+def test_proofs_run_in_a_terminal_of_the_course_are_no_progress_of_the_learner(tmp_path: Path):
+    (tmp_path / progress.HIDDEN).mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", __file__, "-k", "right and 0.1"],
+        env={**os.environ, progress.WORKSPACE_VARIABLE: str(tmp_path)},
+        cwd=Path(__file__).parent.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "2 passed" in done.stdout, done.stdout
+    assert list((tmp_path / progress.HIDDEN).iterdir()) == []
