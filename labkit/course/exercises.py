@@ -7,6 +7,7 @@ It connects on its own and looks at what the server can tell; it does not read t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import functools
 import html
@@ -106,7 +107,11 @@ def get(id: str) -> Exercise:
     near = difflib.get_close_matches(str(id), known, 3, 0.5)
     raise UnknownExerciseError(
         f"there is no exercise {id!r}; "
-        + (f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}")
+        + (
+            f"did you mean {' or '.join(map(repr, near))}?"
+            if near
+            else f"there are {', '.join(known)}"
+        )
     )
 
 
@@ -142,9 +147,12 @@ class Look:
         raise NotAttemptedError(text)
 
     async def close(self) -> None:
-        """Close the check's clients."""
+        """Close the check's clients, also where their server is gone."""
+        import nats.errors
+
         for client in self._clients:
-            await client.close()
+            with contextlib.suppress(OSError, nats.errors.Error):
+                await client.close()
 
 
 @dataclass(frozen=True)
@@ -201,10 +209,13 @@ def check(id: str, answer: Any = None) -> Checking:
 
 
 async def _check(exercise: Exercise, answer: Any) -> Result:
+    import nats.errors
+
     look = Look(answer=None if answer is ... else answer)
+    deadline = asyncio.timeout(CHECK_TIMEOUT)
     outcome: Outcome
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT):
+        async with deadline:
             for lab in topology.running()[-1:]:
                 await lab.clients.settle()
             await exercise.check(look)
@@ -212,12 +223,9 @@ async def _check(exercise: Exercise, answer: Any) -> Result:
     except NotAttemptedError as missing:
         outcome = "not yet"
         look.lines.append((False, str(missing)))
-    except TimeoutError:
-        outcome = "wrong"
-        look.lines.append((False, f"the check did not come to an end within {CHECK_TIMEOUT:g} s"))
-    except (LabError, OSError) as error:
-        outcome = "not yet"
-        look.lines.append((False, _what_is_down() or f"the check could not look: {error}"))
+    except (LabError, OSError, nats.errors.Error) as error:
+        outcome = "wrong" if deadline.expired() else "not yet"
+        look.lines.append((False, _what_stopped_it(error, deadline.expired())))
     finally:
         await look.close()
     result = Result(exercise.id, outcome, tuple(_line(outcome, *line) for line in look.lines))
@@ -228,6 +236,18 @@ async def _check(exercise: Exercise, answer: Any) -> Result:
 def _line(outcome: Outcome, met: bool, text: str) -> str:
     mark = "✔" if met else "·" if outcome == "not yet" else "✘"
     return f"{mark} {text}"
+
+
+def _what_stopped_it(error: Exception, expired: bool) -> str:
+    """Why a check could not look. Raises `error` again where it is a fault of the check itself."""
+    down = _what_is_down()
+    if expired:
+        text = f"the check did not come to an end within {CHECK_TIMEOUT:g} s"
+        return f"{text}; {down}" if down else text
+    # With every server up, an answer that a check waits for in vain is a case it must judge itself.
+    if not down and (isinstance(error, TimeoutError) or not isinstance(error, (LabError, OSError))):
+        raise error
+    return down or f"the check could not look: {error}"
 
 
 def _what_is_down() -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import nats.errors
 import pytest
 
 import labkit
@@ -32,6 +35,18 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def as_exercise(monkeypatch: pytest.MonkeyPatch) -> Callable[[exercises.CheckFunction], None]:
+    """Puts a check function in the place of exercise 1.1's."""
+    exercises.registry()
+
+    def put(function: exercises.CheckFunction) -> None:
+        ours = exercises.Exercise("1.1", "", "11", ("", ""), function)
+        monkeypatch.setitem(exercises._REGISTRY, "1.1", ours)
+
+    return put
+
+
 async def test_without_a_lab_a_check_says_which_cell_to_run():
     result = await check("1.1")
     assert result.outcome == "not yet"
@@ -49,7 +64,7 @@ def test_a_check_without_await_says_so_and_warns_of_nothing():
 
 async def test_an_unknown_exercise_gets_the_near_one():
     with pytest.raises(
-        exercises.UnknownExerciseError, match=r"no exercise '1\.3'; did you mean 1\.3"
+        exercises.UnknownExerciseError, match=r"no exercise '1\.3'; did you mean '1\.3"
     ):
         await check("1.3")
 
@@ -62,6 +77,32 @@ async def test_with_a_stopped_server_a_check_says_how_to_start_it():
     assert result.lines == ("· server n1 is stopped: lab['n1'].start()",)
 
 
+async def test_a_server_that_goes_down_during_a_check_is_named(as_exercise):
+    async def look_on(look: exercises.Look) -> None:
+        nc = await look.connect()
+        look.lab["n1"].kill()
+        await nc.flush(1)
+
+    as_exercise(look_on)
+    with labkit.start("single"):
+        result = await check("1.1")
+    assert result.outcome == "not yet"
+    assert result.lines == ("· server n1 is stopped: lab['n1'].start()",)
+
+
+async def test_an_answer_that_a_check_did_not_reckon_with_is_no_end_of_its_time(as_exercise):
+    async def ask_nobody(look: exercises.Look) -> None:
+        nc = await look.connect()
+        await nc.subscribe("quiet")
+        await nc.request("quiet", timeout=0.05)
+
+    as_exercise(ask_nobody)
+    with labkit.start("single") as lab:
+        with pytest.raises(nats.errors.TimeoutError):
+            await check("1.1")
+        wait_until(lambda: connected(lab) == [], 5, "the check's clients to be gone")
+
+
 async def test_a_check_closes_its_clients():
     with labkit.start("single") as lab:
         nc = await lab.connect(name="collector")
@@ -72,27 +113,22 @@ async def test_a_check_closes_its_clients():
         await nc.close()
 
 
-async def test_a_check_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch):
-    import asyncio
-
+async def test_a_check_that_does_not_end_is_ended(as_exercise, monkeypatch: pytest.MonkeyPatch):
     async def forever(look: exercises.Look) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(exercises, "CHECK_TIMEOUT", 0.05)
-    endless = exercises.Exercise("1.1", "", "11", ("", ""), forever)
-    monkeypatch.setitem(exercises.registry() and exercises._REGISTRY, "1.1", endless)
+    as_exercise(forever)
     result = await check("1.1")
     assert result.outcome == "wrong"
     assert "did not come to an end within 0.05 s" in result.lines[0]
 
 
-async def test_a_fault_in_a_check_is_not_swallowed(monkeypatch: pytest.MonkeyPatch):
+async def test_a_fault_in_a_check_is_not_swallowed(as_exercise):
     async def faulty(look: exercises.Look) -> None:
         raise KeyError("a fault of ours")
 
-    exercises.registry()
-    broken = exercises.Exercise("1.1", "", "11", ("", ""), faulty)
-    monkeypatch.setitem(exercises._REGISTRY, "1.1", broken)
+    as_exercise(faulty)
     with pytest.raises(KeyError, match="a fault of ours"):
         await check("1.1")
 
@@ -131,7 +167,29 @@ def test_progress_is_found_from_a_folder_of_the_workspace(ws: Path, monkeypatch)
 def test_a_broken_progress_file_is_kept_aside_and_said(ws: Path, capsys):
     (ws / progress.HIDDEN / progress.FILE).write_text("{ broken")
     assert progress.load() == {}
-    assert "kept as progress.broken.json" in capsys.readouterr().out
-    assert (ws / progress.HIDDEN / "progress.broken.json").read_text() == "{ broken"
+    assert "kept as progress.broken-1.json" in capsys.readouterr().out
+    assert (ws / progress.HIDDEN / "progress.broken-1.json").read_text() == "{ broken"
     progress.record("1.1", "right")
     assert progress.load()["1.1"].solved
+    assert capsys.readouterr().out == "", "it is said once"
+
+
+def test_every_broken_progress_file_is_kept(ws: Path):
+    for text in ('{"1.1": {"latest": "banana"}}', '{"1.1": {"tries": "two"}}', "[]"):
+        (ws / progress.HIDDEN / progress.FILE).write_text(text)
+        assert progress.load() == {}
+    kept = [ws / progress.HIDDEN / f"progress.broken-{n}.json" for n in (1, 2, 3)]
+    assert [path.read_text() for path in kept] == [
+        '{"1.1": {"latest": "banana"}}',
+        '{"1.1": {"tries": "two"}}',
+        "[]",
+    ]
+
+
+async def test_progress_that_cannot_be_read_or_saved_stops_no_check(ws: Path, capsys):
+    (ws / progress.HIDDEN / progress.FILE).mkdir()
+    result = await check("1.1")
+    assert result.outcome == "not yet"
+    said = capsys.readouterr().out
+    assert "cannot be read: " in said
+    assert "could not be saved" in said
