@@ -24,7 +24,11 @@ IGNORE_OUTPUT = "nbval-ignore-output"
 # What a run leaves in an output and the next run leaves otherwise; tests/sanitize.cfg holds the same.
 # The ports are those that labkit.servers.ports chooses from; a file's own 127.0.0.1:4222 stays.
 VOLATILE = [(re.compile(r"127\.0\.0\.1:(1[5-9]|2\d|3[01])\d{3}\b"), "127.0.0.1:PORT")]
-_MACHINE = re.compile(r"/home/|/Users/|/root/|/tmp/|[A-Z]:\\\\|0x[0-9a-f]{8,}|\b20\d\d-\d\d-\d\d\b")
+_MACHINE = re.compile(
+    r"/home/|/Users/|/root/|/tmp/|/var/folders/|\b[A-Z]:[\\/]|0x[0-9a-f]{8,}"
+    r"|\b20\d\d-\d\d-\d\d\b|\b(localhost|port)[: ](1[5-9]|2\d|3[01])\d{3}\b"
+)
+_NEARLY_A_MARK = re.compile(r"#.*\b(BEGIN|END)[ _-]?SOLUTION", re.IGNORECASE)
 
 Notebook = Any  # nbformat's NotebookNode has no types
 
@@ -132,6 +136,10 @@ def _normal_outputs(outputs: list[Any], count: int) -> list[Any]:
             if same:
                 same[0].text += output.text
                 continue
+        if output.output_type == "error":
+            # The frames above the last line are paths and lines of this machine's libraries.
+            output.traceback = [_settled(line) for line in output.traceback[-1:]]
+            output.evalue = _settled(output.evalue)
         for kind, value in output.get("data", {}).items():
             if isinstance(value, str) and not kind.startswith("image/png"):
                 output.data[kind] = _settled(value)
@@ -164,6 +172,10 @@ def problems(path: Path) -> list[str]:
     for position, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "code":
             found += [f"cell {position} {problem}" for problem in _cell_problems(cell)]
+    try:
+        strip(notebook, "its marks")
+    except NotebookError as error:
+        found.append(str(error))
     return [f"{path.name}: {problem}" for problem in found]
 
 
@@ -180,12 +192,18 @@ def _cell_problems(cell: Any) -> Iterator[str]:
     if len(text) > LARGEST_OUTPUT:
         yield f"holds more than {LARGEST_OUTPUT:,} bytes"
     for output in cell.outputs:
-        shown = output.get("text", "") + "".join(
-            v for k, v in output.get("data", {}).items() if k.startswith("text/")
-        )
-        machine = _MACHINE.search(shown)
+        machine = _MACHINE.search(_text_in(output))
         if machine:
             yield f"shows what only this machine has: {machine[0]!r}"
+
+
+def _text_in(output: Any) -> str:
+    """All that a person can read in an output."""
+    data = output.get("data", {}).items()
+    parts = [v for kind, v in data if kind.startswith("text/") or kind == "image/svg+xml"]
+    return "\n".join(
+        [output.get("text", ""), output.get("evalue", ""), *output.get("traceback", []), *parts]
+    )
 
 
 # --- running -----------------------------------------------------------------------------------
@@ -198,11 +216,14 @@ def run(path: Path) -> None:
     Raises NotebookError with the cell that failed; the file is then as it was.
     """
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = read(path)
+    begun: list[int] = []  # positions of cells; the last is the one that runs
+
     client = NotebookClient(
         notebook,
+        on_cell_start=lambda cell, cell_index: begun.append(cell_index + 1),
         timeout=CELL_TIMEOUT,
         kernel_name=KERNEL["name"],
         resources={"metadata": {"path": str(path.parent)}},
@@ -211,6 +232,13 @@ def run(path: Path) -> None:
         client.execute()
     except CellExecutionError as error:
         raise NotebookError(f"{path.name}: a cell failed.\n{error}") from None
+    except CellTimeoutError:
+        raise NotebookError(
+            f"{path.name}, cell {begun[-1]}: did not end within {CELL_TIMEOUT} s; "
+            "give what it awaits a timeout"
+        ) from None
+    except DeadKernelError:
+        raise NotebookError(f"{path.name}, cell {begun[-1]}: the kernel died") from None
     for cell in notebook.cells:
         if cell.cell_type == "code" and IGNORE_OUTPUT in cell.metadata.get("tags", []):
             cell.outputs = [o for o in cell.outputs if "image/png" in o.get("data", {})]
@@ -262,6 +290,9 @@ def strip_source(source: str, where: str) -> str:
     inside = False
     for line in source.split("\n"):
         mark = line.strip()
+        if mark not in (BEGIN, END) and _NEARLY_A_MARK.search(mark):
+            # Taken for a comment, it would put the solution into every learner's copy.
+            raise NotebookError(f"{where}: {mark!r} is no mark; those are {BEGIN!r} and {END!r}")
         if mark in (BEGIN, END):
             if inside == (mark == BEGIN):
                 raise NotebookError(

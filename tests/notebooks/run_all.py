@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +35,11 @@ def run_all(notebook: Any, folder: Path) -> list[Ran]:
         client.wait_for_ready(timeout=REPLY_TIMEOUT)
         sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
         queued = [client.execute(source, stop_on_error=True) for source in sources]
-        replies = [client.get_shell_msg(timeout=REPLY_TIMEOUT)["content"] for _ in queued]
-        shown = _collect(client, queued)
+        replies = _replies(client, queued)
+        shown = _collect(client, replies.keys())
         return [
-            Ran(number, *_judge(reply, message in shown), shown.get(message, ""))
-            for number, (message, reply) in enumerate(zip(queued, replies, strict=True), start=1)
+            Ran(number, *_judge(replies.get(message), message in shown), shown.get(message, ""))
+            for number, message in enumerate(queued, start=1)
         ]
     finally:
         client.stop_channels()
@@ -45,21 +47,36 @@ def run_all(notebook: Any, folder: Path) -> list[Ran]:
         manager.cleanup_resources()
 
 
-def _judge(reply: dict[str, Any], started: bool) -> tuple[str, str]:
-    """A reply of "ok" for a cell that never said it was running is a cell that was skipped."""
+def _replies(client: Any, queued: list[str]) -> dict[str, dict[str, Any]]:
+    """The kernel's reply to each cell, by its message; a cell that it passed over has none."""
+    replies: dict[str, dict[str, Any]] = {}
+    while len(replies) < len(queued):
+        try:
+            message = client.get_shell_msg(timeout=REPLY_TIMEOUT)
+        except queue.Empty:
+            break
+        if message["parent_header"].get("msg_id") in queued:
+            replies[message["parent_header"]["msg_id"]] = message["content"]
+    return replies
+
+
+def _judge(reply: dict[str, Any] | None, started: bool) -> tuple[str, str]:
+    """No reply, or an "ok" for a cell that never said it was running: the cell was skipped."""
+    if reply is None:
+        return "skipped", f"the kernel gave no answer for {REPLY_TIMEOUT:g} s"
     if reply["status"] == "ok" and not started:
         return "skipped", "the kernel answered without running it"
     return reply["status"], f"{reply.get('ename', '')}: {reply.get('evalue', '')}"
 
 
-def _collect(client: Any, queued: list[str]) -> dict[str, str]:
-    """What each cell showed, by its message; a cell that never ran has no entry."""
+def _collect(client: Any, replied: Collection[str]) -> dict[str, str]:
+    """What each cell that was replied to showed, by its message; one that never ran has no entry."""
     shown: dict[str, str] = {}
     idle: set[str] = set()
-    while len(idle) < len(queued):
+    while len(idle) < len(replied):
         message = client.get_iopub_msg(timeout=REPLY_TIMEOUT)
         parent, content = message["parent_header"].get("msg_id"), message["content"]
-        if parent not in queued:
+        if parent not in replied:
             continue
         if message["msg_type"] == "execute_input":
             shown.setdefault(parent, "")

@@ -55,6 +55,12 @@ def test_a_notebook_out_of_normal_form_is_a_problem(tmp_path: Path):
         (new_output("stream", text="/home/ada/x"), "what only this machine has: '/home/'"),
         (new_output("stream", text="<Sub at 0x7f903d9d5f90>"), "what only this machine has"),
         (new_output("stream", text="2026-01-31"), "what only this machine has"),
+        (new_output("stream", text=r"in C:\Users\ada"), "what only this machine has"),
+        (new_output("stream", text="localhost:20123"), "what only this machine has"),
+        (
+            new_output("display_data", data={"image/svg+xml": "<svg><!-- /tmp/x --></svg>"}),
+            "what only this machine has: '/tmp/'",
+        ),
         (new_output("stream", text="x" * 300_000), "more than 200,000 bytes"),
     ],
 )
@@ -64,6 +70,38 @@ def test_an_output_that_must_not_be_stored_is_a_problem(output, says: str, tmp_p
         new_notebook(cells=[new_code_cell("x", execution_count=1, outputs=[output])]), path
     )
     assert any(says in problem for problem in notebooks.problems(path))
+
+
+def test_a_stored_error_keeps_its_name_and_nothing_of_this_machine(tmp_path: Path):
+    path = tmp_path / "77-x.ipynb"
+    failed = new_output(
+        "error",
+        ename="ConnectError",
+        evalue="no server at 127.0.0.1:20123",
+        traceback=["File /home/ada/x.py:1", "ConnectError: no server at 127.0.0.1:20123"],
+    )
+    tagged = {"tags": ["raises-exception"]}
+    cell = new_code_cell("x", execution_count=1, outputs=[failed], metadata=tagged)
+    notebooks.write(new_notebook(cells=[cell]), path)
+    notebooks.normalize(path)
+    (output,) = notebooks.read(path).cells[0].outputs
+    assert output.evalue == "no server at 127.0.0.1:PORT"
+    assert output.traceback == ["ConnectError: no server at 127.0.0.1:PORT"]
+    assert notebooks.problems(path) == []
+
+
+def test_a_cell_that_should_have_raised_is_a_problem(tmp_path: Path):
+    path = tmp_path / "77-x.ipynb"
+    cell = new_code_cell("x", execution_count=1, metadata={"tags": ["raises-exception"]})
+    notebooks.write(new_notebook(cells=[cell]), path)
+    assert any("raises nothing" in problem for problem in notebooks.problems(path))
+
+
+def test_a_mark_that_strips_nothing_is_a_problem(tmp_path: Path):
+    path = tmp_path / "77-x.ipynb"
+    source = "## BEGIN SOLUTION\nx = 42\n## END SOLUTION"
+    notebooks.write(new_notebook(cells=[new_code_cell(source, execution_count=1)]), path)
+    assert any("cell 1: '## BEGIN SOLUTION' is no mark" in p for p in notebooks.problems(path))
 
 
 def test_a_cell_that_was_never_run_is_a_problem(tmp_path: Path):
@@ -106,6 +144,39 @@ def test_a_notebook_that_fails_keeps_its_file(tmp_path: Path):
     with pytest.raises(notebooks.NotebookError, match="(?s)77-fail.ipynb: a cell failed.*1 / 0"):
         notebooks.run(path)
     assert path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import time; time.sleep(60)", "77-x.ipynb, cell 2: did not end within 1 s"),
+        ("import os; os._exit(1)", "77-x.ipynb, cell 2: the kernel died"),
+    ],
+)
+def test_a_cell_that_never_ends_or_ends_the_kernel_is_named(
+    source: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(notebooks, "CELL_TIMEOUT", 1)
+    path = tmp_path / "77-x.ipynb"
+    notebooks.write(new_notebook(cells=[new_markdown_cell("# T"), new_code_cell(source)]), path)
+    with pytest.raises(notebooks.NotebookError, match=says):
+        notebooks.run(path)
+
+
+def test_the_command_checks_changes_and_says_what_it_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    path = messy(tmp_path / "77-messy.ipynb")
+    monkeypatch.setattr(notebooks, "course_folder", lambda: tmp_path)
+    before = path.read_text()
+    assert notebooks.main(["--check"]) == 1
+    said = capsys.readouterr()
+    assert "77-messy.ipynb: is not in normal form" in said.out
+    assert "put them in it with: labkit notebooks" in said.err
+    assert path.read_text() == before, "--check changes nothing"
+    assert notebooks.main([]) == 0
+    assert "77-messy.ipynb: now in normal form" in capsys.readouterr().out
+    assert notebooks.main(["--check"]) == 0
 
 
 def test_an_unknown_number_gets_the_near_one():

@@ -8,6 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from labkit.course import notebooks
+from tests.notebooks import run_all as runner
 from tests.notebooks.run_all import failures, run_all
 
 EVERY = notebooks.every_notebook()
@@ -38,6 +39,20 @@ def test_the_runner_sees_a_cell_that_fails_and_those_that_were_aborted_for_it(tm
     assert found[0].startswith("code cell 2 was error ZeroDivisionError")
     assert found[1].startswith("code cell 3 was aborted")
     assert len(found) == 2
+
+
+def test_the_runner_sees_cells_that_the_kernel_passes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As with nest-asyncio 1.6: queued cells get no answer, and one by one nobody would notice."""
+    monkeypatch.setattr(runner, "REPLY_TIMEOUT", 5.0)
+    deaf = """
+async def pass_over(*message):
+    pass
+get_ipython().kernel.shell_handlers["execute_request"] = pass_over
+"""
+    found = failures(of("1 + 1", deaf, "2 + 2"), tmp_path)
+    assert found == ["code cell 3 was skipped the kernel gave no answer for 5 s"]
 
 
 def test_scripts_and_top_level_await_can_be_queued_together(tmp_path: Path):
