@@ -26,6 +26,11 @@ class Entry:
     tries: int = 0
     hints: int = 0
 
+    def __post_init__(self) -> None:
+        numbers = (self.solved, self.tries, self.hints)
+        if self.latest not in MARKS or not all(isinstance(number, int) for number in numbers):
+            raise ValueError(f"no entry of progress: {self}")
+
     @property
     def state(self) -> str:
         """What to show: an exercise that was right once stays right."""
@@ -42,7 +47,7 @@ def workspace() -> Path | None:
 
 
 def load() -> dict[str, Entry]:
-    """All entries by exercise. A file that cannot be read is put aside, and that is said."""
+    """All entries by exercise. A file that makes no sense is put aside, and that is said."""
     folder = workspace()
     if folder is None:
         return _IN_MEMORY
@@ -51,11 +56,21 @@ def load() -> dict[str, Entry]:
         return {key: Entry(**value) for key, value in json.loads(path.read_text("utf-8")).items()}
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        print(f"Your progress in {path} cannot be read: {error.strerror}.")
     except (ValueError, TypeError, AttributeError):
-        aside = path.with_suffix(".broken.json")
-        path.replace(aside)
-        print(f"The progress file could not be read. It is kept as {aside.name}; a new one begins.")
-        return {}
+        _put_aside(path)
+    return {}
+
+
+def _put_aside(path: Path) -> None:
+    """Keep a broken file under the first name that is not taken."""
+    counter = 1
+    while (aside := path.with_suffix(f".broken-{counter}.json")).exists():
+        counter += 1
+    with contextlib.suppress(OSError):  # save() then says that nothing can be written here
+        path.rename(aside)
+        print(f"The progress file made no sense. It is kept as {aside.name}; a new one begins.")
 
 
 def save(entries: dict[str, Entry]) -> None:
@@ -66,6 +81,8 @@ def save(entries: dict[str, Entry]) -> None:
     path = folder / HIDDEN / FILE
     draft = path.with_suffix(f".{os.getpid()}.new")
     try:
+        with contextlib.suppress(FileNotFoundError):
+            path.read_bytes()  # a file that could not be read was not loaded: do not replace it
         draft.write_text(json.dumps({k: asdict(v) for k, v in entries.items()}, indent=1), "utf-8")
         draft.replace(path)
     except OSError as error:

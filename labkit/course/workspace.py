@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,11 +38,18 @@ class Report:
             lines.append(f"{_count(self.refreshed)} that you had not changed brought up to date")
         lines += [
             f"{name} has changed in the course, and you have changed your copy: yours stays. "
-            f"For the new one: labkit reset {notebooks.number(Path(name))}"
+            f"For the new one: {_way_to_the_new(name)}"
             for name in self.outdated
         ]
         lines += [f"{name} is fresh; your copy is kept as {old}" for name, old in self.kept]
         return lines
+
+
+def _way_to_the_new(name: str) -> str:
+    path = Path(name)
+    if path.suffix == ".ipynb":
+        return f"labkit reset {notebooks.number(path)}"
+    return "move yours away and run labkit lab again"
 
 
 def _count(names: list[str]) -> str:
@@ -72,19 +78,23 @@ def prepare(folder: Path) -> Report:
         fresh = notebooks.strip(notebooks.read(source), source.name)
         wanted = _fingerprint(fresh)
         before = copied.get(name)
-        if not target.exists():
+        now = _fingerprint_of(target) if target.exists() else None
+        if now == wanted:  # also where the record of it was lost
+            copied[name] = wanted
+            continue
+        if now is None:
             report.fresh.append(name)
         elif before == wanted:
             continue
-        elif before is not None and _fingerprint_of(target) in (before, wanted):
+        elif before == now:
             report.refreshed.append(name)
         else:
             report.outdated.append(name)
             continue
         _write(fresh, target)
         copied[name] = wanted
+    report.outdated += _copy_server_configs(folder, copied)
     _save(folder, copied)
-    _copy_server_configs(folder)
     return report
 
 
@@ -93,7 +103,7 @@ def reset(numbers: list[str], folder: Path) -> Report:
 
     Raises NotebookError for a number that is not in the course; then nothing is changed.
     """
-    sources = [notebooks.find(wanted) for wanted in numbers]
+    sources = [notebooks.find(wanted) for wanted in dict.fromkeys(numbers)]
     folder = _usable(folder)
     copied, report = _load(folder), Report(folder)
     for source in sources:
@@ -149,7 +159,7 @@ def _free_name(target: Path) -> Path:
 def _fingerprint(notebook: notebooks.Notebook) -> str:
     """What a learner can change: the cells' kinds and sources. Outputs do not count."""
     cells = [(cell.cell_type, cell.source.rstrip()) for cell in notebook.cells]
-    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+    return _digest(json.dumps(cells).encode())
 
 
 def _fingerprint_of(path: Path) -> str:
@@ -173,11 +183,29 @@ def _save(folder: Path, copied: dict[str, str]) -> None:
     draft.replace(path)
 
 
-def _copy_server_configs(folder: Path) -> None:
-    """The server files beside the notebooks, for reading and for trying changes."""
-    target = folder / "server-configs"
-    for source in sorted(configs_folder().rglob("*")):
-        copy = target / source.relative_to(configs_folder())
-        if source.is_file() and not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, copy)
+def _copy_server_configs(folder: Path, copied: dict[str, str]) -> list[str]:
+    """The server files beside the notebooks, for reading and for trying changes.
+
+    Returns the names of those that the course and the learner have both changed; they stay.
+    """
+    outdated = []
+    for source in sorted(path for path in configs_folder().rglob("*") if path.is_file()):
+        name = f"server-configs/{source.relative_to(configs_folder()).as_posix()}"
+        target, text = folder / name, source.read_bytes()
+        wanted, before = _digest(text), copied.get(name)
+        now = _digest(target.read_bytes()) if target.exists() else None
+        if now not in (None, before, wanted):
+            if before != wanted:
+                outdated.append(name)
+            continue
+        if now != wanted:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(f".{target.name}.new")
+            draft.write_bytes(text)
+            draft.replace(target)
+        copied[name] = wanted
+    return outdated
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -84,6 +84,45 @@ def test_a_deleted_copy_comes_back(course: Path, tmp_path: Path):
     assert "1 notebook copied" in workspace.prepare(ws).lines()[0]
 
 
+def test_a_lost_record_does_not_make_untouched_copies_changed_ones(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    (ws / workspace.HIDDEN / workspace.COPIED).unlink()
+    assert workspace.prepare(ws).lines() == []
+    put(course, "y = 1")
+    assert "brought up to date" in workspace.prepare(ws).lines()[0]
+
+
+def test_a_server_file_follows_the_course_unless_the_learner_changed_it(
+    course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    configs, ws = tmp_path / "configs", tmp_path / "ws"
+    source, copy = configs / "demo" / "n1.conf", ws / "server-configs" / "demo" / "n1.conf"
+    source.parent.mkdir(parents=True)
+    monkeypatch.setattr(workspace, "configs_folder", lambda: configs)
+    source.write_text("first")
+    workspace.prepare(ws)
+    source.write_text("second")
+    workspace.prepare(ws)
+    assert copy.read_text() == "second"
+    copy.write_text("my own")
+    assert workspace.prepare(ws).lines() == [], "nothing new in the course: nothing to tell"
+    source.write_text("third")
+    (line,) = workspace.prepare(ws).lines()
+    assert line.startswith("server-configs/demo/n1.conf has changed in the course")
+    assert line.endswith("move yours away and run labkit lab again")
+    assert copy.read_text() == "my own"
+    copy.unlink()
+    assert workspace.prepare(ws).lines() == []
+    assert copy.read_text() == "third"
+
+
+def test_a_number_given_twice_is_reset_once(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    assert len(workspace.reset(["19", "19"], ws).kept) == 1
+
+
 def test_a_broken_copy_is_left_alone(course: Path, tmp_path: Path):
     ws = tmp_path / "ws"
     workspace.prepare(ws)
@@ -140,6 +179,8 @@ def test_a_workspace_that_cannot_be_written_is_told(course: Path, tmp_path: Path
         ("### BEGIN SOLUTION\nx", "a solution without '### END SOLUTION'"),
         ("x\n### END SOLUTION", "'### END SOLUTION' before a BEGIN"),
         ("### BEGIN SOLUTION\n### BEGIN SOLUTION", "'### BEGIN SOLUTION' inside a solution"),
+        ("## BEGIN SOLUTION\nx", "'## BEGIN SOLUTION' is no mark; those are '### BEGIN SOLUTION'"),
+        ("### Begin solution:\nx", "'### Begin solution:' is no mark"),
     ],
 )
 def test_marks_that_do_not_match_are_told_with_their_place(source: str, says: str):
