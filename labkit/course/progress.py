@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import html
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 WORKSPACE_VARIABLE = "LABKIT_WORKSPACE"
 HIDDEN = ".labkit"  # folder in a workspace that holds what is labkit's
-FILE = "progress.json"
+FILE = "progress.jsonl"  # a line a step, in order
 MARKS = {"right": "✔ right", "wrong": "✘ wrong", "not yet": "· not yet", "": "–"}
 
-_IN_MEMORY: dict[str, Entry] = {}  # where there is no workspace: a script, CI
+_IN_MEMORY: list[str] = []  # the lines, where there is no workspace: a script, CI
 
 
 @dataclass
@@ -25,11 +27,6 @@ class Entry:
     latest: str = ""
     tries: int = 0
     hints: int = 0
-
-    def __post_init__(self) -> None:
-        numbers = (self.solved, self.tries, self.hints)
-        if self.latest not in MARKS or not all(isinstance(number, int) for number in numbers):
-            raise ValueError(f"no entry of progress: {self}")
 
     @property
     def state(self) -> str:
@@ -47,66 +44,72 @@ def workspace() -> Path | None:
 
 
 def load() -> dict[str, Entry]:
-    """All entries by exercise. A file that makes no sense is put aside, and that is said."""
+    """All entries by exercise. Lines that make no sense are passed over, and that is said once."""
     folder = workspace()
     if folder is None:
-        return _IN_MEMORY
+        return _in_order(_IN_MEMORY)
     path = folder / HIDDEN / FILE
     try:
-        return {key: Entry(**value) for key, value in json.loads(path.read_text("utf-8")).items()}
+        return _in_order(path.read_text("utf-8", errors="replace").split("\n"), path)
     except FileNotFoundError:
         return {}
     except OSError as error:
-        print(f"Your progress in {path} cannot be read: {error.strerror}.")
-    except (ValueError, TypeError, AttributeError):
-        _put_aside(path)
-    return {}
+        _say_once(f"Your progress in {path} cannot be read: {error.strerror}.")
+        return {}
 
 
-def _put_aside(path: Path) -> None:
-    """Keep a broken file under the first name that is not taken."""
-    counter = 1
-    while (aside := path.with_suffix(f".broken-{counter}.json")).exists():
-        counter += 1
-    with contextlib.suppress(OSError):  # save() then says that nothing can be written here
-        path.rename(aside)
-        print(f"The progress file made no sense. It is kept as {aside.name}; a new one begins.")
+def _in_order(lines: Iterable[str], path: Path | None = None) -> dict[str, Entry]:
+    """What the lines say together."""
+    entries: dict[str, Entry] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            _apply(json.loads(line), entries)
+        except (ValueError, TypeError, LookupError):
+            _say_once(f"Line {number} of {path} makes no sense; it is passed over.")
+    return entries
 
 
-def save(entries: dict[str, Entry]) -> None:
-    """Keep the entries; the file is replaced whole. A full or read-only disk does not stop a lesson."""
-    folder = workspace()
+def _apply(step: dict[str, Any], entries: dict[str, Entry]) -> None:
+    exercise, outcome, hints = step["exercise"], step.get("outcome"), int(step.get("hints", 0))
+    if not isinstance(exercise, str) or outcome not in (None, "right", "wrong", "not yet"):
+        raise ValueError("no step of progress")
+    entry = entries.setdefault(exercise, Entry())
+    entry.hints = max(entry.hints, hints)
+    if outcome:
+        entry.latest = outcome
+        entry.solved = entry.solved or outcome == "right"
+        entry.tries += outcome != "not yet"
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    print(text)
+
+
+def _append(**step: Any) -> None:
+    """Add one line: notebooks that do so at once lose nothing. A full disk does not stop a lesson."""
+    folder, line = workspace(), json.dumps(step)
     if folder is None:
+        _IN_MEMORY.append(line)
         return
     path = folder / HIDDEN / FILE
-    draft = path.with_suffix(f".{os.getpid()}.new")
     try:
-        with contextlib.suppress(FileNotFoundError):
-            path.read_bytes()  # a file that could not be read was not loaded: do not replace it
-        draft.write_text(json.dumps({k: asdict(v) for k, v in entries.items()}, indent=1), "utf-8")
-        draft.replace(path)
+        with path.open("ab", buffering=0) as file:  # one write; a line cut short before it is ended
+            file.write(f"\n{line}\n".encode())
     except OSError as error:
         print(f"Your progress could not be saved in {path}: {error.strerror}.")
-        with contextlib.suppress(OSError):
-            draft.unlink()
 
 
 def record(exercise: str, outcome: str) -> None:
-    """Note one more try and how it came out."""
-    entries = load()
-    entry = entries.setdefault(exercise, Entry())
-    entry.latest = outcome
-    entry.solved = entry.solved or outcome == "right"
-    entry.tries += outcome != "not yet"
-    save(entries)
+    """Note one more try and how it came out: "right", "wrong" or "not yet"."""
+    _append(exercise=exercise, outcome=outcome)
 
 
 def record_hint(exercise: str, shown: int) -> None:
     """Note how many hints of an exercise have been shown."""
-    entries = load()
-    entry = entries.setdefault(exercise, Entry())
-    entry.hints = max(entry.hints, shown)
-    save(entries)
+    _append(exercise=exercise, hints=shown)
 
 
 @dataclass(frozen=True)
