@@ -1,13 +1,21 @@
 """How long topologies take until usable: labkit.start beside bare processes started from a shell.
 
-Run: python benchmarks/start_topologies.py [rounds]. Both wait for the same conditions (those of
-labkit.servers.readiness) on the same files, in turn. Prints medians in seconds and their ratio;
-exits 1 when a ratio is above its limit. The supercluster's time is that of its gateways and of the
-election of a leader, which nats-server spreads at random over seconds: take more rounds for it.
+Run: python benchmarks/start_topologies.py [rounds] [nats.py's checkout]. Both wait for the same
+conditions (those of labkit.servers.readiness) on the same files, in turn. Prints medians in seconds
+and their ratio; exits 1 when a ratio is above its limit. The supercluster's time is that of its
+gateways and of the election of a leader, which nats-server spreads at random over seconds: take
+more rounds for it.
+
+With a checkout of https://github.com/nats-io/nats.py, the `run_cluster` of its server package (not
+on PyPI as of 2026) is measured too, until its cluster takes the same stream of three replicas.
 """
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
+import math
+import os
 import shlex
 import shutil
 import statistics
@@ -15,14 +23,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import labkit
 from labkit.servers import binary, placement, ports, readiness
 from labkit.servers.processes import Process
 from labkit.servers.server import Server
 from labkit.servers.topology import find
+from labkit.servers.wait import wait_until
+
+RunCluster = Callable[..., Awaitable[Any]]
 
 HUB = "leafnodes { listen: 127.0.0.1:7422 }\nlisten: 127.0.0.1:4222"
 LEAF = "leafnodes { remotes: [ { url: nats-leaf://127.0.0.1:7422 } ] }"
@@ -48,7 +60,7 @@ def bare(topology: str | Mapping[str, str]) -> float:
     lines = [f"{shlex.quote(program.path)} -c {server.config_path} &" for server in planned]
     began = time.perf_counter()
     shell = subprocess.Popen(["sh", "-c", "\n".join([*lines, "wait"])], process_group=0)
-    servers = {server.name: Server(server, program, None) for server in planned}  # type: ignore[arg-type]
+    servers = {p.name: Server(p, program, None) for p in planned}  # type: ignore[arg-type]
     for server in servers.values():
         server._process = Process(server.name, pid=shell.pid)
     readiness.wait_usable(servers, TIMEOUT)
@@ -66,19 +78,61 @@ def with_labkit(topology: str | Mapping[str, str]) -> float:
         return time.perf_counter() - began
 
 
-def main(rounds: int) -> int:
+def load_run_cluster(checkout: Path) -> RunCluster:
+    """`run_cluster` out of a checkout of nats.py, beside the nats-py that is installed."""
+    path = checkout / "nats-server" / "src" / "nats" / "server" / "__init__.py"
+    spec = importlib.util.spec_from_file_location("nats_server_package", path)
+    if spec is None or spec.loader is None or not path.exists():
+        sys.exit(f"there is no {path}; give the folder of a checkout of nats.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    os.environ["PATH"] = f"{Path(binary.find().path).parent}{os.pathsep}{os.environ['PATH']}"
+    return module.run_cluster  # type: ignore[no-any-return]
+
+
+async def with_nats_py(run_cluster: RunCluster) -> float:
+    """Seconds until a cluster of three by nats.py's package takes a stream of three replicas."""
+    with tempfile.TemporaryDirectory(prefix="nats-py-", ignore_cleanup_errors=True) as store:
+        began = time.perf_counter()
+        cluster = await run_cluster(jetstream=True, store_dir=store)
+        try:
+            port = cluster.servers[0].port
+            wait_until(lambda: readiness.takes_stream(port, "cluster", 3, {}), TIMEOUT, "R3 stream")
+            return time.perf_counter() - began
+        finally:
+            await cluster.shutdown()
+
+
+def measure(
+    topology: str | Mapping[str, str], run_cluster: RunCluster | None
+) -> tuple[float, float, float]:
+    """One round: seconds of bare processes, of labkit, of nats.py (NaN where it is not asked)."""
+    other = asyncio.run(with_nats_py(run_cluster)) if run_cluster else math.nan
+    return bare(topology), with_labkit(topology), other
+
+
+def main(rounds: int, checkout: Path | None) -> int:
     slow = 0
+    run_cluster = load_run_cluster(checkout) if checkout else None
     print(f"seconds until usable, medians of {rounds} rounds in turn")
     for name, (topology, limit) in TOPOLOGIES.items():
-        pairs = [(bare(topology), with_labkit(topology)) for _ in range(rounds)]
-        shell, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
+        beside = run_cluster if topology == "cluster" else None
+        measured = [measure(topology, beside) for _ in range(rounds)]
+        shell, ours, theirs = (statistics.median(column) for column in zip(*measured, strict=True))
         slow += ours / shell > limit
         print(
             f"  {name:28} bare {shell:6.2f}   labkit {ours:6.2f}   "
             f"ratio {ours / shell:5.2f}   (at most {limit})"
+            + (f"   nats.py {theirs:6.2f}" if beside else "")
         )
     return int(bool(slow))
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 9))
+    sys.exit(
+        main(
+            int(sys.argv[1]) if len(sys.argv) > 1 else 9,
+            Path(sys.argv[2]) if len(sys.argv) > 2 else None,
+        )
+    )

@@ -150,7 +150,9 @@ def _jetstream(servers: dict[str, Server]) -> Iterator[Condition]:
             replicas = min(len(group), MOST_REPLICAS)
             yield (
                 f"a stream of {replicas} replicas in cluster {cluster}",
-                functools.partial(_takes_stream, group[0], cluster, replicas, login),
+                functools.partial(
+                    takes_stream, group[0].planned.addresses["client"], cluster, replicas, login
+                ),
             )
 
 
@@ -164,8 +166,8 @@ def _has_leader(server: Server) -> bool:
     return bool(server.monitor("jsz").get("meta_cluster", {}).get("leader"))
 
 
-def _takes_stream(server: Server, cluster: str, replicas: int, login: dict[str, str]) -> bool:
-    """Whether a stream of this size is accepted; it is deleted again."""
+def takes_stream(port: int, cluster: str, replicas: int, login: dict[str, str]) -> bool:
+    """Whether the server on this port accepts a stream of this size; it is deleted again."""
     stream = {
         "name": STREAM,
         "subjects": ["labkit.ready"],
@@ -173,19 +175,19 @@ def _takes_stream(server: Server, cluster: str, replicas: int, login: dict[str, 
         "storage": "memory",
         "placement": {"cluster": cluster},
     }
-    created = _ask(server, f"$JS.API.STREAM.CREATE.{STREAM}", stream, login)
+    created = _ask(port, f"$JS.API.STREAM.CREATE.{STREAM}", stream, login)
     if "error" in created or not created:
         return False
-    _ask(server, f"$JS.API.STREAM.DELETE.{STREAM}", {}, login)
+    _ask(port, f"$JS.API.STREAM.DELETE.{STREAM}", {}, login)
     return True
 
 
 def _ask(
-    server: Server, subject: str, body: dict[str, object], login: dict[str, str]
+    port: int, subject: str, body: dict[str, object], login: dict[str, str]
 ) -> dict[str, object]:
     payload = json.dumps(body).encode() if body else b""
     try:
-        with Conversation(server.planned.addresses["client"], 2.0) as conversation:
+        with Conversation(port, 2.0) as conversation:
             answer = conversation.request(subject, payload, login)
     except OSError:
         return {}
