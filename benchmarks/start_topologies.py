@@ -61,8 +61,8 @@ def bare(topology: str | Mapping[str, str]) -> float:
     began = time.perf_counter()
     shell = subprocess.Popen(["sh", "-c", "\n".join([*lines, "wait"])], process_group=0)
     servers = {p.name: Server(p, program, None) for p in planned}  # type: ignore[arg-type]
-    for server in servers.values():
-        server._process = Process(server.name, pid=shell.pid)
+    for launched in servers.values():
+        launched._process = Process(server.name, pid=shell.pid)
     readiness.wait_usable(servers, TIMEOUT)
     took = time.perf_counter() - began
     subprocess.run(["pkill", "-9", "-g", str(shell.pid)], check=False)
