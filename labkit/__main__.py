@@ -218,7 +218,7 @@ def make_environment(extra):
             "-e",
             wanted,
         ]
-    say("installing what the course needs into .venv (once; about half a minute) …")
+    say("installing what the course needs into .venv (once; up to a minute) …")
     install(command)
     with open(STAMP, "w") as file:
         file.write("{} {}\n".format(fingerprint(), extra))
