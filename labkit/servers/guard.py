@@ -5,8 +5,10 @@ the owner (a notebook's kernel, a script, pytest) holds open: when the owner end
 ends, the pipe closes, and the guard kills the servers and removes FOLDER. It is no supervisor:
 it restarts nothing and keeps no state.
 
-A line in, JSON: {"id": …, "argv": […], "cwd": …, "output": file} starts a process.
-Lines out, JSON: {"id": …, "pid": N} or {"id": …, "error": "…"}, later {"id": …, "exit": code}.
+A line in, JSON: {"id": …, "argv": […], "cwd": …, "output": file} starts a process, with "talks" one
+that is spoken to: {"id": …, "tell": "a line"} goes to its standard input.
+Lines out, JSON: {"id": …, "pid": N} or {"id": …, "error": "…"}, later {"id": …, "exit": code}, and
+{"id": …, "says": "a line"} for each line that a process that talks prints.
 """
 
 import json
@@ -51,22 +53,33 @@ def start(request, children):
             child = subprocess.Popen(
                 request["argv"],
                 cwd=request["cwd"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdin=subprocess.PIPE if request.get("talks") else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if request.get("talks") else output,
                 stderr=output,
                 **apart,
             )
     except OSError as error:
         say({"id": request["id"], "error": str(error)})
         return
-    children.append(child)
+    children[request["id"]] = child
     say({"id": request["id"], "pid": child.pid})
-    threading.Thread(target=report_exit, args=(request["id"], child), daemon=True).start()
+    threading.Thread(target=report, args=(request["id"], child), daemon=True).start()
 
 
-def report_exit(name, child):
-    """Reap the child and say how it ended."""
+def report(name, child):
+    """Pass on what the child says, if it talks; reap it and say how it ended."""
+    for line in child.stdout or ():
+        say({"id": name, "says": line.decode(errors="replace")})
     say({"id": name, "exit": child.wait()})
+
+
+def tell(child, line):
+    """Pass a line on to a child that talks; one that has ended does not listen."""
+    try:
+        child.stdin.write(line.encode() + b"\n")
+        child.stdin.flush()
+    except OSError:
+        pass
 
 
 def hold_lock(folder):
@@ -111,7 +124,7 @@ def leave(_signal, _frame):
 
 def main():
     folder = sys.argv[1]
-    children = []
+    children = {}
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), leave)
@@ -119,11 +132,15 @@ def main():
     lock = hold_lock(folder)
     try:
         for line in sys.stdin:
-            start(json.loads(line), children)
+            request = json.loads(line)
+            if "tell" in request:
+                tell(children[request["id"]], request["tell"])
+            else:
+                start(request, children)
     finally:
-        for child in children:
+        for child in children.values():
             child.kill()  # their data goes with them: there is nothing to save by a slower end
-        for child in children:
+        for child in children.values():
             child.wait()
         remove_outside(folder)
         lock.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +61,7 @@ class PlannedServer:
     listeners: list[Listener]
     addresses: dict[str, int] = field(default_factory=dict)
     port_map: dict[int, int] = field(default_factory=dict)
+    dialed: Mapping[int, int] = field(default_factory=dict)
     config_path: Path = Path()
     log_path: Path = Path()
     store_path: Path = Path()
@@ -215,13 +216,18 @@ def _is_dial(setting: Setting) -> bool:
 
 
 def place(
-    server: PlannedServer, folder: Path, port_map: dict[int, int], spare: Iterator[int]
+    server: PlannedServer,
+    folder: Path,
+    port_map: dict[int, int],
+    spare: Iterator[int],
+    dialed: Mapping[int, int] | None = None,
 ) -> None:
     """Write the server's private copy below `folder` and note its addresses.
 
-    `port_map` gives the port for each literal one, `spare` free ports for listeners without one.
+    `port_map` gives the port for each literal one, `spare` free ports for listeners without one,
+    `dialed` the ports that others dial in place of those of `port_map`, where a forwarder stands.
     """
-    server.port_map = port_map
+    server.port_map, server.dialed = port_map, dialed or {}
     server.config_path = folder / "config" / f"{server.name}.conf"
     server.log_path = folder / "logs" / f"{server.name}.log"
     server.store_path = folder / "store" / server.name
@@ -243,7 +249,7 @@ def place(
         extra.append(f"http: {LOOPBACK}:{server.addresses['http']}")
     for file, setting in server.file.everything():
         if setting.value is not None and id(setting) not in moved:
-            edits[id(file)].extend(_address_edits(file, setting, port_map))
+            edits[id(file)].extend(_address_edits(file, setting, {**port_map, **server.dialed}))
     extra += _own_folders(server, edits)
     _write(server.file, server.config_path, edits, extra)
 
@@ -254,11 +260,16 @@ def _listener_edit(server: PlannedServer, listener: Listener, port: int) -> Edit
     assert setting is not None
     match = _LISTEN.fullmatch(setting.value or "")
     assert match is not None
+    block = [str(part) for part in setting.key[:-1]]
     if setting.name in ("listen", "http", "https"):
-        return Edit(setting.start, setting.end, f"{match['host'] or LOOPBACK}:{port}")
-    has_host = server.has(*(str(part) for part in setting.key[:-1]), "host|net")
-    alone = has_host or setting.name != "port"
-    return Edit(setting.start, setting.end, f"{port}" if alone else f"{port}, host: {LOOPBACK}")
+        text = f"{match['host'] or LOOPBACK}:{port}"
+    else:
+        alone = server.has(*block, "host|net") or setting.name != "port"
+        text = f"{port}" if alone else f"{port}, host: {LOOPBACK}"
+    dialed = server.dialed.get(listener.port or 0)
+    if dialed and not server.has(*block, "advertise"):
+        text += f', advertise: "{LOOPBACK}:{dialed}"'  # or gossip would lead around the forwarder
+    return Edit(setting.start, setting.end, text)
 
 
 def _address_edits(file: ConfigFile, setting: Setting, port_map: dict[int, int]) -> Iterator[Edit]:

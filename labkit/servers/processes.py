@@ -44,6 +44,7 @@ class Process:
     pid: int | None = None
     exit: int | None = None
     error: str | None = None
+    said: list[str] = field(default_factory=list)
     handle: psutil.Process | None = None
 
     @property
@@ -104,11 +105,40 @@ class Guard:
 
         Raises LabError when the system could not start it or the guard is gone.
         """
+        process = self._start(name, argv=argv, cwd=str(cwd), output=str(output))
+        assert process.pid
+        self._record.servers[name] = process.pid
+        self._record.write()
+        return process
+
+    def start_talking(self, name: str, argv: list[str]) -> Process:
+        """Start a process that is spoken to with `ask`; what it complains of goes to the run folder.
+
+        Raises LabError as `start` does.
+        """
+        output = self.folder / f"{name}.log"
+        return self._start(name, argv=argv, cwd=str(self.folder), output=str(output), talks=True)
+
+    def ask(self, process: Process, line: str, timeout: float) -> str:
+        """Say a line to a process that talks, and return the line that it answers.
+
+        Raises LabError when none comes within `timeout` seconds.
+        """
+        with self._changed:
+            heard = len(process.said)
+            self._send({"id": process.id, "tell": line})
+            self._changed.wait_for(
+                lambda: len(process.said) > heard or process.exit is not None, timeout
+            )
+            if len(process.said) <= heard:
+                raise LabError(f"{process.id} does not answer; see its log in {self.folder}")
+            return process.said[heard]
+
+    def _start(self, name: str, **request: Any) -> Process:
         self._count += 1
         process = Process(id=f"{name}#{self._count}")
         self._processes[process.id] = process
-        request = {"id": process.id, "argv": argv, "cwd": str(cwd), "output": str(output)}
-        self._send(request)
+        self._send({"id": process.id, **request})
         with self._changed:
             self._changed.wait_for(
                 lambda: process.pid or process.error or process.exit is not None, START_TIMEOUT
@@ -116,8 +146,6 @@ class Guard:
         if process.pid is None:
             reason = process.error or self._last_words() or "its guard did not answer"
             raise LabError(f"{name} could not be started: {reason}")
-        self._record.servers[name] = process.pid
-        self._record.write()
         return process
 
     def wait_exit(self, process: Process, timeout: float) -> bool:
@@ -176,6 +204,7 @@ class Guard:
                     process.pid = event.get("pid", process.pid)
                     process.error = event.get("error")
                     process.exit = event.get("exit")
+                    process.said += [event["says"]] if "says" in event else []
                     self._changed.notify_all()
         self._end_orphans()
         with self._changed:

@@ -63,7 +63,7 @@ def conditions(servers: dict[str, Server]) -> Iterator[Condition]:
             f"routes from {server.name} to {', '.join(sorted(peers))}",
             functools.partial(_has_routes, server, peers),
         )
-    for server, clusters in _gateways(servers):
+    for server, clusters in gateways(servers):
         yield (
             f"gateways from {server.name} to {', '.join(sorted(clusters))}",
             functools.partial(_has_gateways, server, clusters),
@@ -97,7 +97,8 @@ def _has_routes(server: Server, peers: set[str]) -> bool:
     return peers <= {route.get("remote_name") for route in routes}
 
 
-def _gateways(servers: dict[str, Server]) -> Iterator[tuple[Server, set[str]]]:
+def gateways(servers: dict[str, Server]) -> Iterator[tuple[Server, set[str]]]:
+    """Each server with the names of the other clusters here that its file has gateways to."""
     here = {s.planned.setting("gateway", "name") for s in servers.values()} - {None}
     for server in servers.values():
         own = server.planned.setting("gateway", "name")

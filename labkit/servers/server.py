@@ -10,6 +10,7 @@ from typing import Any
 from labkit.servers import config, placement, ports
 from labkit.servers.binary import Binary
 from labkit.servers.errors import ConfigError, ServerStateError, TopologyError
+from labkit.servers.events import Events
 from labkit.servers.log import Log
 from labkit.servers.placement import PlannedServer
 from labkit.servers.ports import LOOPBACK, holder
@@ -30,9 +31,12 @@ _FILE_LINE = re.compile(
 class Server:
     """A nats-server of a lab, by its name in its file. Stopped and started, it keeps address and store."""
 
-    def __init__(self, planned: PlannedServer, binary: Binary, guard: Guard) -> None:
+    def __init__(
+        self, planned: PlannedServer, binary: Binary, guard: Guard, events: Events | None = None
+    ) -> None:
         self.planned, self.name = planned, planned.name
         self._binary, self._guard = binary, guard
+        self._events = Events() if events is None else events
         self._process: Process | None = None
         self._asked_to_end = False
         self._paused = False
@@ -116,11 +120,12 @@ class Server:
     def start(self) -> None:
         """Start a stopped server at its old address with its old store; returns when it answers."""
         self.launch()
+        self._events.note("start", self.name)
         wait_until(self.answers, START_TIMEOUT, f"server {self.name} to answer")
 
     def stop(self) -> None:
         """Ask the server to end, wait until it has; killed after 5 s. Stopping again does no harm."""
-        self._end("terminate")
+        self._end("stop")
 
     def kill(self) -> None:
         """End the server at once, as a crash would; its clients see the connection break."""
@@ -134,6 +139,7 @@ class Server:
     def pause(self) -> None:
         """Freeze the process: connections stay open and nothing is answered, as on a hung machine."""
         control = self._running_process().control()
+        self._events.note("pause", self.name)
         control.suspend()
         wait_until(lambda: control.status() == "stopped", STOP_TIMEOUT, f"{self.name} to freeze")
         self._paused = True
@@ -141,6 +147,7 @@ class Server:
     def resume(self) -> None:
         """Let a paused server go on."""
         self._running_process().control().resume()
+        self._events.note("resume", self.name)
         self._paused = False
 
     def reload(self, text: str | None = None) -> None:
@@ -176,7 +183,7 @@ class Server:
         spare = iter([before.get(kind) or ports.free_ports(1)[0] for kind in kinds])
         literal = placement.literal_ports([planned]) - planned.port_map.keys()
         new = dict(zip(sorted(literal), ports.free_ports(len(literal)), strict=True))
-        placement.place(planned, self._guard.folder, planned.port_map | new, spare)
+        placement.place(planned, self._guard.folder, planned.port_map | new, spare, planned.dialed)
 
     def _reload_words(self) -> list[str]:
         return self.log.find("Reloaded server configuration|Failed to reload server configuration")
@@ -187,6 +194,7 @@ class Server:
         How long it waits says lame_duck_grace_period (10 s unless the file says otherwise).
         """
         self.signal("SIGUSR2")
+        self._events.note("lame duck", self.name)
         self.expect_end()
 
     def signal(self, name: str) -> None:
@@ -211,11 +219,12 @@ class Server:
         if process is None or not process.alive:
             return
         self.expect_end()
+        self._events.note(how, self.name)
         control = process.control()
         if self._paused:
             control.resume()
             self._paused = False
-        getattr(control, how)()
+        (control.kill if how == "kill" else control.terminate)()
         if not self._guard.wait_exit(process, STOP_TIMEOUT):
             control.kill()
             self._guard.wait_exit(process, STOP_TIMEOUT)

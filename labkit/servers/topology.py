@@ -11,9 +11,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from labkit.servers import binary, clients, config, contexts, notebook, placement, ports, readiness
+from labkit.servers import (
+    binary,
+    clients,
+    config,
+    contexts,
+    faults,
+    notebook,
+    placement,
+    ports,
+    readiness,
+)
 from labkit.servers.config import ConfigFile
 from labkit.servers.errors import ConfigError, LabError, NotInTimeError, TopologyError
+from labkit.servers.events import Events
 from labkit.servers.placement import PlannedServer
 from labkit.servers.processes import Guard
 from labkit.servers.server import START_TIMEOUT, Server, taken
@@ -28,6 +39,7 @@ RELEASE_TIMEOUT = 1.0  # seconds, for a lab that ends to leave its well-known po
 PACKAGE = Path(__file__).resolve().parent.parent
 
 Ports = Literal["free", "well-known"]
+LinkChoice = Literal["forwarded", "direct"]
 
 _RUNNING: list[Lab] = []
 
@@ -45,9 +57,12 @@ class Lab(Mapping[str, Server]):
         guard: Guard,
         program: binary.Binary,
         port_map: dict[int, int],
+        events: Events,
+        breaker: faults.Faults | None = None,
     ) -> None:
         self.topology = topology
-        self._servers, self._guard = servers, guard
+        self.events = events
+        self._servers, self._guard, self._faults = servers, guard, breaker
         self._program, self._port_map = program, port_map
         self.clients = clients.Clients(topology)
         self.context: str | None = None
@@ -93,10 +108,7 @@ class Lab(Mapping[str, Server]):
         are printed, once each, and kept in `lab.clients.errors`. Raises LabError when the server
         does not run or does not accept the client within 5 s.
         """
-        if self.stopped:
-            raise TopologyError(
-                f"this lab is stopped; start it again with labkit.start({self.topology!r})"
-            )
+        self._refuse_stopped()
         target = self[server] if server else self._first_running()
         return await self.clients.connect(target, **options)
 
@@ -116,10 +128,7 @@ class Lab(Mapping[str, Server]):
         127.0.0.1:6222 reaches the server that has this address in its file. Raises ConfigError or
         TopologyError as `start` does; then the lab is as it was.
         """
-        if self.stopped:
-            raise TopologyError(
-                f"this lab is stopped; start it with labkit.start({self.topology!r})"
-            )
+        self._refuse_stopped()
         file = config.read(Path(f"{name}.conf"), text)
         placed = [server.planned for server in self.values()]
         (planned,) = placement.plan({name: file}, beside=placed)
@@ -128,9 +137,15 @@ class Lab(Mapping[str, Server]):
         new = sorted(placement.literal_ports([planned]) - self._port_map.keys())
         free = ports.free_ports(len(new) + len(planned.listeners) + 1)
         port_map = self._port_map | dict(zip(new, free, strict=False))
-        placement.place(planned, self.folder, port_map, iter(free[len(new) :]))
-        server = Server(planned, self._program, self._guard)
+        dialed = next((dict(other.dialed) for other in placed), {})
+        if self._faults:
+            wanted = faults.to_forward([planned])
+            dialed |= dict(zip(wanted, ports.free_ports(len(wanted)), strict=True))
+        placement.place(planned, self.folder, port_map, iter(free[len(new) :]), dialed)
+        server = Server(planned, self._program, self._guard, self.events)
         try:
+            if self._faults:
+                self._faults.open(faults.forwards([planned], dialed))
             server.launch()
             readiness.wait_usable({**self._servers, server.name: server}, timeout)
         except BaseException:
@@ -138,12 +153,82 @@ class Lab(Mapping[str, Server]):
             raise
         self._servers[server.name] = server
         self._port_map = port_map
+        self.events.note("add", server.name)
         return server
 
     def remove(self, name: str) -> None:
         """Stop a server and take it out of the lab. The others notice as they would anywhere."""
         self[name].stop()
         del self._servers[name]
+
+    def links(self) -> faults.LinkList:
+        """The links between the servers, each once, as the running servers name them.
+
+        Links that the files ask for and no server names are in it too, as down.
+        """
+        found = faults.read(self)
+        breaker = self._faults
+        return faults.LinkList(breaker.mark(ln, self) if breaker else ln for ln in found)
+
+    def cut(self, a: str, b: str) -> None:
+        """Cut the link between two servers, or clusters: nothing passes, in either direction.
+
+        Live connections end at once, new ones are refused, until `heal`. Returns when the servers
+        have noticed. Raises TopologyError when there is no such link.
+        """
+        breaker, cut = self._breakable(a, b)
+        breaker.were_up |= {(ln.kind, ln.pair) for ln in self.links() if ln.up and ln.pair in cut}
+        breaker.cut |= cut
+        self.events.note("cut", a, b)
+        breaker.apply()
+        faults.wait_down(self, cut)
+
+    def delay(self, a: str, b: str, ms: float) -> None:
+        """Let whatever crosses a link take `ms` milliseconds longer, each way; 0 ends that.
+
+        Raises TopologyError when there is no such link, or for a negative time.
+        """
+        if not 0 <= ms <= faults.LONGEST_DELAY:
+            raise TopologyError(
+                f"a delay of {ms} ms cannot be; give 0 to {faults.LONGEST_DELAY} milliseconds"
+            )
+        breaker, delayed = self._breakable(a, b)
+        breaker.delay |= dict.fromkeys(delayed, float(ms))
+        self.events.note(f"delay of {ms:g} ms", a, b)
+        breaker.apply()
+
+    def heal(self) -> None:
+        """Make all links whole again: nothing is cut, nothing delayed.
+
+        Returns when the links that were cut are up again, as far as their servers run; 15 s at
+        most, then NotInTimeError is raised.
+        """
+        self._refuse_stopped()
+        if self._faults is None:
+            return
+        self._faults.cut.clear()
+        self._faults.delay.clear()
+        self.events.note("heal")
+        self._faults.apply()
+        were_up, self._faults.were_up = self._faults.were_up, set()
+        faults.wait_up(self, were_up)
+
+    def _breakable(self, a: str, b: str) -> tuple[faults.Faults, set[faults.Pair]]:
+        """Who breaks links here, and the pairs of servers between `a` and `b`."""
+        self._refuse_stopped()
+        pairs = faults.pairs(self, a, b)
+        if self._faults is None:
+            raise TopologyError(
+                "the servers of this lab dial each other directly, so that links cannot be cut or "
+                'delayed; start it without ports="well-known" and links="direct"'
+            )
+        return self._faults, pairs
+
+    def _refuse_stopped(self) -> None:
+        if self.stopped:
+            raise TopologyError(
+                f"this lab is stopped; start it again with labkit.start({self.topology!r})"
+            )
 
     def stop(self) -> None:
         """End every server and remove every file of the run; stopping again does no harm."""
@@ -204,6 +289,7 @@ def start(
     topology: str | Path | Mapping[str, str] = "single",
     *,
     ports: Ports = "free",
+    links: LinkChoice = "forwarded",
     timeout: float = START_TIMEOUT,
 ) -> Lab:
     """Start a topology and return when it is usable.
@@ -211,13 +297,17 @@ def start(
     `topology` is the name of a folder in server-configs, a path to a folder of .conf files or to
     one file, or a mapping of server name to config text. Each file is one server. `ports="free"`
     moves every loopback port to a free one, so that labs never collide; "well-known" keeps the
-    files' own. In a notebook a lab of the same name that runs is replaced.
+    files' own. `links="forwarded"` puts a forwarder between servers, so that links can be cut and
+    delayed; with "direct", and on well-known ports, servers dial each other themselves, which is
+    faster. In a notebook a lab of the same name that runs is replaced.
 
     Raises TopologyError or ConfigError, in the server's own words, when the topology is not
     usable within `timeout` seconds; then everything it had started is stopped.
     """
     if ports not in ("free", "well-known"):
         raise TopologyError(f'ports is {ports!r}; it can be "free" or "well-known"')
+    if links not in ("forwarded", "direct"):
+        raise TopologyError(f'links is {links!r}; it can be "forwarded" or "direct"')
     name, folder, files = find(topology)
     planned = placement.plan(files)
     program = binary.find()
@@ -228,8 +318,10 @@ def start(
         if folder:
             placement.copy_companions(folder, guard.folder)
         placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
-        servers, port_map = _launch(planned, program, guard, ports, timeout)
-        lab = Lab(name, servers, guard, program, port_map)
+        forwarded = (ports, links) == ("free", "forwarded") and faults.to_forward(planned)
+        breaker, events = faults.Faults(guard) if forwarded else None, Events()
+        servers, port_map = _launch(planned, program, guard, ports, timeout, breaker, events)
+        lab = Lab(name, servers, guard, program, port_map, events, breaker)
         lab.write_context()
         return lab
     except BaseException:
@@ -312,13 +404,18 @@ def _launch(
     guard: Guard,
     choice: Ports,
     timeout: float,
+    breaker: faults.Faults | None,
+    events: Events,
 ) -> tuple[dict[str, Server], dict[int, int]]:
     """Place, launch and wait for all servers; with free ports again while one was taken meanwhile."""
     if choice == "well-known":
         _await_free(placement.literal_ports(planned))
     for attempt in range(PORT_ATTEMPTS):
-        port_map = _assign(planned, guard, choice)
-        servers = {p.name: Server(p, program, guard) for p in planned}
+        dialed = _choose_dialed(planned) if breaker else {}
+        port_map = _assign(planned, guard, choice, dialed)
+        if breaker and breaker.open(faults.forwards(planned, dialed)) is not None:
+            continue
+        servers = {p.name: Server(p, program, guard, events) for p in planned}
         try:
             readiness_deadline = time.monotonic() + timeout
             for wave in readiness.launch_order(servers.values()):
@@ -333,7 +430,12 @@ def _launch(
                 raise
             for server in servers.values():
                 server.kill()
-    raise AssertionError("unreachable")
+    raise TopologyError("each port that was chosen for the lab was taken meanwhile; start it again")
+
+
+def _choose_dialed(planned: list[PlannedServer]) -> dict[int, int]:
+    wanted = faults.to_forward(planned)
+    return dict(zip(wanted, ports.free_ports(len(wanted)), strict=True))
 
 
 def _await_free(wanted: set[int]) -> None:
@@ -345,11 +447,15 @@ def _await_free(wanted: set[int]) -> None:
             raise TopologyError(taken(port)) from None
 
 
-def _assign(planned: list[PlannedServer], guard: Guard, choice: Ports) -> dict[int, int]:
+def _assign(
+    planned: list[PlannedServer], guard: Guard, choice: Ports, dialed: dict[int, int]
+) -> dict[int, int]:
     """Give each listener its port and write the private copies; returns the port of each literal one."""
     literal = sorted(placement.literal_ports(planned))
     others = sum(2 + len(p.listeners) for p in planned)
-    free = ports.free_ports(len(literal) + others)
+    free = [
+        p for p in ports.free_ports(len(literal) + others + len(dialed)) if p not in dialed.values()
+    ]
     if choice == "well-known":
         port_map = {port: port for port in literal}
         free = [port for port in free if port not in literal]
@@ -360,7 +466,7 @@ def _assign(planned: list[PlannedServer], guard: Guard, choice: Ports) -> dict[i
     for server in planned:
         if choice == "well-known" and server.listeners[0].setting is None:
             port_map[placement.CLIENT_PORT] = placement.CLIENT_PORT
-        placement.place(server, guard.folder, port_map, spare)
+        placement.place(server, guard.folder, port_map, spare, dialed)
     return port_map
 
 

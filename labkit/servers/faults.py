@@ -1,0 +1,308 @@
+"""The links between a lab's servers: which are up, as the servers say it; and cutting and delaying them.
+
+A link is a route, a gateway connection or a leaf node connection. The forwarder process stands in
+them; this is its owner's side.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from labkit.servers import readiness
+from labkit.servers.errors import LabError, ServerStateError, TopologyError
+from labkit.servers.placement import PlannedServer
+from labkit.servers.processes import Guard, Process
+from labkit.servers.server import Server
+from labkit.servers.wait import wait_until
+
+FORWARDER = Path(__file__).with_name("forwarder.py")
+KINDS = ("cluster", "gateway", "leafnodes")  # listeners that other servers dial
+ANSWER_TIMEOUT = 5.0  # seconds, for the forwarder
+CUT_TIMEOUT = 5.0  # seconds, for the servers to notice
+LONGEST_DELAY = 10_000  # milliseconds; nats-server gives a silent link up after some minutes
+HEAL_TIMEOUT = 15.0  # seconds; nats-server dials again after 1 s, gateways somewhat later
+
+Pair = frozenset[str]
+_UNITS = {"ns": 1e-6, "µs": 1e-3, "us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link between two servers, or from a server to a whole cluster to which it has none.
+
+    `rtt` is the round trip in milliseconds as a server last measured it: when the link came up,
+    and every two minutes. `delay` is what `lab.delay` adds each way, in milliseconds.
+    """
+
+    kind: str
+    a: str
+    b: str
+    up: bool
+    rtt: float | None = None
+    cut: bool = False
+    delay: float = 0.0
+
+    @property
+    def pair(self) -> Pair:
+        """The names of its two ends."""
+        return frozenset((self.a, self.b))
+
+
+class LinkList(list[Link]):
+    """Links, shown as a table."""
+
+    def _rows(self) -> list[list[str]]:
+        return [[_shown(value) for value in astuple(link)] for link in self]
+
+    def __repr__(self) -> str:
+        names = [field.name for field in fields(Link)]
+        table = [names, *self._rows()]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        return "\n".join("  ".join(map(str.ljust, row, map(int, widths))).rstrip() for row in table)
+
+    def _repr_html_(self) -> str:
+        heading = "".join(f"<th>{field.name}</th>" for field in fields(Link))
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in row) + "</tr>"
+            for row in self._rows()
+        )
+        return f"<table><tr>{heading}</tr>{rows}</table>"
+
+
+def _shown(value: str | bool | float | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g} ms" if value else "–"
+    return value or "–"
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def read(servers: Mapping[str, Server]) -> list[Link]:
+    """The links that the running servers name, each once, and those that the files name but are down."""
+    running = [server for server in servers.values() if server.state == "running"]
+    found: dict[tuple[str, Pair], Link] = {}
+    for link in itertools.chain(_routes(running), _gateways(running), _leaves(running)):
+        found.setdefault((link.kind, link.pair), link)
+    for link in _expected(servers):
+        members = {link.b} | {s.name for s in servers.values() if _cluster(s) == link.b}
+        if not any(kind == link.kind and link.a in p and p & members for kind, p in found):
+            found[link.kind, link.pair] = link
+    return sorted(found.values(), key=lambda link: (link.kind, link.a, link.b))
+
+
+def _routes(running: list[Server]) -> Iterator[Link]:
+    for server in running:
+        for route in _ask(server, "routez").get("routes") or ():
+            yield _link("route", server.name, route["remote_name"], route)
+
+
+def _gateways(running: list[Server]) -> Iterator[Link]:
+    pages = {server.name: _ask(server, "gatewayz") for server in running}
+    names = {page.get("server_id"): name for name, page in pages.items()}
+    for name, page in pages.items():
+        for gateway in (page.get("outbound_gateways") or {}).values():
+            connection = gateway["connection"]
+            remote = names.get(connection.get("name"), connection.get("name", "?"))
+            yield _link("gateway", name, remote, connection)
+
+
+def _leaves(running: list[Server]) -> Iterator[Link]:
+    for server in running:
+        for leaf in _ask(server, "leafz").get("leafs") or ():
+            ends = (server.name, leaf["name"])
+            spoke, hub = ends if leaf.get("is_spoke") else ends[::-1]
+            yield _link("leaf", spoke, hub, leaf)
+
+
+def _ask(server: Server, endpoint: str) -> dict[str, Any]:
+    try:
+        return server.monitor(endpoint)
+    except ServerStateError:  # it ends at this moment: it has no links
+        return {}
+
+
+def _link(kind: str, a: str, b: str, said: Mapping[str, Any]) -> Link:
+    if kind != "leaf":
+        a, b = sorted((a, b))
+    return Link(kind, a, b, up=True, rtt=_milliseconds(str(said.get("rtt") or "")))
+
+
+def _milliseconds(duration: str) -> float | None:
+    """Go's way to write a duration ("1m2.5s", "350µs") in milliseconds; None for none."""
+    parts = re.findall(r"([\d.]+)(ns|µs|us|ms|s|m|h)", duration)
+    return round(sum(float(n) * _UNITS[unit] for n, unit in parts), 3) if parts else None
+
+
+def _expected(servers: Mapping[str, Server]) -> Iterator[Link]:
+    """The links that the files ask for; a gateway's other end is a cluster."""
+    for server in servers.values():
+        for peer in servers.values():
+            if peer.name > server.name and _cluster(server) == _cluster(peer) is not None:
+                yield Link("route", server.name, peer.name, up=False)
+        for hub in _dialed(server, servers):
+            yield Link("leaf", server.name, hub, up=False)
+    for server, clusters in readiness.gateways(dict(servers)):
+        for cluster in clusters:
+            yield Link("gateway", server.name, cluster, up=False)
+
+
+def _cluster(server: Server) -> str | None:
+    return readiness.cluster_of(server.planned)
+
+
+def _dialed(leaf: Server, servers: Mapping[str, Server]) -> Iterator[str]:
+    """For each remote of a leaf node, the first server that it names."""
+    for ports in readiness.remotes(leaf.planned):
+        hubs = [s.name for s in servers.values() if _listens(s.planned, ports)]
+        yield from hubs[:1]
+
+
+def _listens(planned: PlannedServer, ports: set[int]) -> bool:
+    return any(listener.port in ports for listener in planned.listeners)
+
+
+# --- breaking -----------------------------------------------------------------------------------
+
+
+class Faults:
+    """What is cut and delayed in a lab, and the forwarder that does it."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._count = 0
+        self._process: Process = guard.start_talking(
+            "forwarder", [sys.executable, "-I", "-S", str(FORWARDER)]
+        )
+        self.cut: set[Pair] = set()
+        self.delay: dict[Pair, float] = {}
+        self.were_up: set[tuple[str, Pair]] = set()
+
+    def open(self, listeners: Iterable[tuple[int, int, str, str]]) -> int | None:
+        """Forward each (port, to, server, kind); returns a port that was taken, None when all is well."""
+        answer = self._order(open=list(listeners))
+        port = answer.get("port")
+        return int(str(port)) if port else None
+
+    def apply(self) -> None:
+        """Let the forwarder do what `cut` and `delay` say."""
+        self._order(
+            cut=[sorted(pair) for pair in self.cut],
+            delay=[[*sorted(pair), ms] for pair, ms in self.delay.items()],
+        )
+
+    def _order(self, **order: object) -> dict[str, object]:
+        self._count += 1
+        line = json.dumps({"n": self._count, **order})
+        answer: dict[str, object] = json.loads(self._guard.ask(self._process, line, ANSWER_TIMEOUT))
+        if answer.get("n") != self._count:
+            raise LabError(f"the forwarder answered {answer} to order {self._count}")
+        return answer
+
+    def mark(self, link: Link, servers: Mapping[str, Server]) -> Link:
+        """The link with what is known here about it; to a cluster it is cut when to every member."""
+        pairs = {frozenset((link.a, name)) for name in _members(servers, link.b)}
+        delay = max(self.delay.get(pair, 0.0) for pair in pairs)
+        return replace(link, cut=pairs <= self.cut, delay=delay)
+
+
+def to_forward(planned: Iterable[PlannedServer]) -> list[int]:
+    """The literal ports that servers dial of each other: the forwarder takes their place."""
+    return sorted(
+        listener.port
+        for server in planned
+        for listener in server.listeners
+        if listener.kind in KINDS and listener.port
+    )
+
+
+def forwards(
+    planned: Iterable[PlannedServer], dialed: Mapping[int, int]
+) -> list[tuple[int, int, str, str]]:
+    """What the forwarder is to do for placed servers: (port, to, server, kind) each."""
+    return [
+        (dialed[listener.port], server.addresses[listener.kind], server.name, listener.kind)
+        for server in planned
+        for listener in server.listeners
+        if listener.port and listener.port in dialed
+    ]
+
+
+def pairs(servers: Mapping[str, Server], a: str, b: str) -> set[Pair]:
+    """The pairs of servers that a link between `a` and `b` may join; each a server or a cluster.
+
+    Raises TopologyError when there is no such link, with those that there are.
+    """
+    wanted = {
+        frozenset(pair) for pair in itertools.product(_members(servers, a), _members(servers, b))
+    }
+    known = {link.pair for link in read(servers)}
+    for link in _expected(servers):
+        known |= {frozenset((link.a, name)) for name in _members(servers, link.b)}
+        if link.kind == "leaf" and (cluster := _cluster(servers[link.b])) is not None:
+            known |= {frozenset((link.a, name)) for name in _members(servers, cluster)}
+    linked = wanted & known
+    if not linked:
+        there = sorted(f"{link.a}–{link.b}" for link in read(servers))
+        raise TopologyError(
+            f"there is no link between {a} and {b}; "
+            + (f"there are {', '.join(there)}" if there else "no server of this lab has any")
+        )
+    return linked
+
+
+def _members(servers: Mapping[str, Server], name: str) -> list[str]:
+    if name in servers:
+        return [name]
+    members = [s.name for s in servers.values() if name and _cluster(s) == name]
+    return members or [servers[name].name]  # which raises, with the names that there are
+
+
+def wait_down(servers: Mapping[str, Server], cut: set[Pair]) -> None:
+    """Return when no running server names a link of these pairs any more."""
+    wait_until(
+        lambda: not any(link.up and link.pair in cut for link in read(servers)),
+        CUT_TIMEOUT,
+        f"the servers to notice that {_words(cut)} is cut",
+    )
+
+
+def wait_up(servers: Mapping[str, Server], wanted: set[tuple[str, Pair]]) -> None:
+    """Return when these links are up again, as far as both their servers run."""
+
+    def missing() -> set[Pair]:
+        up = {(link.kind, link.pair) for link in read(servers) if link.up}
+        return {
+            pair
+            for kind, pair in wanted - up
+            if all(name in servers and servers[name].state == "running" for name in pair)
+            and not (kind == "gateway" and _reaches(pair, up, servers))
+        }
+
+    wait_until(lambda: not missing(), HEAL_TIMEOUT, "the servers to find each other again")
+
+
+def _reaches(pair: Pair, up: set[tuple[str, Pair]], servers: Mapping[str, Server]) -> bool:
+    """Whether each end has a gateway connection to some server of the other's cluster."""
+    joined = [p for kind, p in up if kind == "gateway"]
+    return all(
+        any(
+            a in p and any(_cluster(servers[o]) == _cluster(servers[b]) for o in p - {a})
+            for p in joined
+        )
+        for a, b in itertools.permutations(pair)
+    )
+
+
+def _words(cut: set[Pair]) -> str:
+    return ", ".join("–".join(sorted(pair)) for pair in cut)
