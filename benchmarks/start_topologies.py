@@ -31,7 +31,7 @@ import labkit
 from labkit.servers import binary, placement, ports, readiness
 from labkit.servers.processes import Process
 from labkit.servers.server import Server
-from labkit.servers.topology import find
+from labkit.servers.topology import locate, read_files
 from labkit.servers.wait import wait_until
 
 RunCluster = Callable[..., Awaitable[Any]]
@@ -48,8 +48,8 @@ TIMEOUT = 30.0  # seconds
 
 def bare(topology: str | Mapping[str, str]) -> float:
     """Seconds until the topology is usable when a shell starts the binaries side by side."""
-    _, _, files = find(topology)
-    planned = placement.plan(files)
+    where = topology if isinstance(topology, Mapping) else locate(topology)[1]
+    planned = placement.plan(read_files(where))
     folder = Path(tempfile.mkdtemp(prefix="bare-"))
     literal = sorted(placement.literal_ports(planned))
     free = ports.free_ports(len(literal) + 2 * len(planned))

@@ -107,6 +107,12 @@ def make_parser() -> argparse.ArgumentParser:
     _workspace_option(command)
     command.set_defaults(run=reset)
 
+    command = commands.add_parser(
+        "credentials", help="make a topology's passwords, keys and certificates, to run it by hand"
+    )
+    command.add_argument("topology", help="a folder of server files, or its name in server-configs")
+    command.set_defaults(run=credentials)
+
     command = commands.add_parser("ps", help="list the labs that run on this machine, with owners")
     command.set_defaults(run=ps)
 
@@ -177,6 +183,20 @@ def reset(options: argparse.Namespace) -> int:
     folder = (options.workspace or workspace.default_folder()).resolve()
     for line in workspace.reset(options.numbers, folder).lines():
         print(line)
+    return 0
+
+
+def credentials(options: argparse.Namespace) -> int:
+    """Make credentials beside the server files; prints what a client of each name needs."""
+    from labkit.servers import credentials, topology
+
+    _, path = topology.locate(options.topology)
+    recipe = credentials.recipe_of(path) if path else None
+    if recipe is None:
+        raise LabError(f"{options.topology} needs no credentials: it has no {credentials.RECIPE}")
+    for name, settings in credentials.make(recipe, recipe.parent).items():
+        print(f"{name:10} " + "  ".join(f"{key} {value}" for key, value in settings.items()))
+    print(f"made anew in {recipe.parent / credentials.MADE}; start a server there to use them")
     return 0
 
 

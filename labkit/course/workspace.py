@@ -9,6 +9,7 @@ from pathlib import Path
 
 from labkit.course import notebooks
 from labkit.course.progress import HIDDEN
+from labkit.servers.credentials import MADE
 from labkit.servers.errors import LabError
 from labkit.servers.topology import configs_folder
 
@@ -190,6 +191,8 @@ def _copy_server_configs(folder: Path, copied: dict[str, str]) -> list[str]:
     """
     outdated = []
     for source in sorted(path for path in configs_folder().rglob("*") if path.is_file()):
+        if source.parent.name == MADE:  # keys that somebody made there for a run by hand
+            continue
         name = f"server-configs/{source.relative_to(configs_folder()).as_posix()}"
         target, text = folder / name, source.read_bytes()
         wanted, before = _digest(text), copied.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import ssl
 import sys
 import weakref
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5.0  # seconds
 RECONNECT_WAIT = 0.25  # seconds between attempts; nats-py's 2 s would make every lesson wait
 SETTLE_TIMEOUT = 2  # seconds for a client's server to answer
+LOOK_AGAIN = 0.02  # seconds between looks at what a connecting client reports
 ERRORS_KEPT = 1000
+
+
+class RefusedError(TopologyError):
+    """A server that does not accept a client's login."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,9 @@ class Clients:
         options.setdefault("name", f"client-{self._count}")
         options.setdefault("reconnect_time_wait", RECONNECT_WAIT)
         options.setdefault("max_reconnect_attempts", -1)
-        report = self._on_error(options["name"], options.get("error_cb"))
-        options["error_cb"] = report
         connected: list[nats.aio.client.Client] = []
+        report = self._on_error(options["name"], connected, options.get("error_cb"))
+        options["error_cb"] = report
         options["closed_cb"] = self._on_close(connected, report, options.get("closed_cb"))
         refusals = len(self.errors)
         # In a context of its own: prints of its callbacks then show under the cell that runs,
@@ -75,7 +81,7 @@ class Clients:
             client.connect(server.url, **options), context=contextvars.Context()
         )
         try:
-            await asyncio.wait_for(task, CONNECT_TIMEOUT)
+            await self._unless_refused(server, task, refusals)
         except TimeoutError:
             said = f" ({self.errors[-1].error})" if len(self.errors) > refusals else ""
             raise TopologyError(
@@ -84,6 +90,30 @@ class Clients:
         self._open[client] = asyncio.get_running_loop()
         connected.append(client)
         return client
+
+    async def _unless_refused(
+        self, server: Server, task: asyncio.Task[None], refusals: int
+    ) -> None:
+        """Wait for the connection. Raises RefusedError for what trying again cannot help."""
+        import nats.errors
+
+        final = (
+            nats.errors.AuthorizationError,
+            nats.errors.SecureConnRequiredError,
+            nats.errors.SecureConnWantedError,
+            ssl.SSLError,
+        )
+        deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT
+        while not task.done():
+            for entry in self.errors[refusals:]:
+                if isinstance(entry.error, final) or "authorization" in str(entry.error).lower():
+                    task.cancel()
+                    raise RefusedError(f"{server.name} refuses the client: {entry.error}")
+            if asyncio.get_running_loop().time() > deadline:
+                task.cancel()
+                raise TimeoutError
+            await asyncio.wait([task], timeout=LOOK_AGAIN)
+        await task
 
     async def settle(self) -> None:
         """Return when the servers have seen what the connected clients have sent so far."""
@@ -102,9 +132,15 @@ class Clients:
                 loop.call_soon_threadsafe(_close_soon, client)
 
     def _on_error(
-        self, name: str, theirs: Callable[[Exception], Awaitable[None]] | None
+        self,
+        name: str,
+        connected: list[nats.aio.client.Client],
+        theirs: Callable[[Exception], Awaitable[None]] | None,
     ) -> Callable[[Exception], Awaitable[None]]:
-        """An error_cb that keeps each error, shows it unless it repeats, and calls the caller's own."""
+        """An error_cb that keeps each error, shows it unless it repeats, and calls the caller's own.
+
+        Until the client is connected nothing is shown: `connect` raises what is wrong.
+        """
         shown: set[str] = set()
 
         async def report(error: Exception) -> None:
@@ -115,7 +151,7 @@ class Clients:
             self.errors.append(entry)
             if theirs is not None:
                 await theirs(error)
-            elif str(entry) not in shown:
+            elif connected and str(entry) not in shown:
                 shown.add(str(entry))
                 print(f"NATS error, {entry}", file=sys.stderr)
 

@@ -44,14 +44,14 @@ def wanted() -> bool:
     return shutil.which("nats") is not None or folder().is_dir()
 
 
-def write(topology: str, urls: list[str]) -> Path:
-    """Write a context for a running lab, and return its file.
+def write(topology: str, login: dict[str, str]) -> Path:
+    """Write a context for a running lab, with its url and a login, and return its file.
 
     It is called "lab", or "lab-2" and so on where that name is taken: a context of the user's
     own, or of another lab that runs, stays as it is.
     """
     folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-    settings = {"description": f"{MARK}{topology}, pid {os.getpid()}", "url": ",".join(urls)}
+    settings = {"description": f"{MARK}{topology}, pid {os.getpid()}", **login}
     number = 1
     while True:
         path = folder() / f"{NAME if number == 1 else f'{NAME}-{number}'}.json"

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labkit.servers import config
+from labkit.servers import config, credentials
 from labkit.servers.config import ConfigFile, Edit, Setting
 from labkit.servers.errors import ConfigError
-from labkit.servers.ports import LOOPBACK
+from labkit.servers.ports import LOOPBACK, is_free
 
 CLIENT_PORT = 4222  # nats-server's default
 LOG_SIZE_LIMIT = 8_000_000  # bytes a log file, then nats-server rotates it
@@ -196,14 +196,17 @@ def literal_ports(servers: Iterable[PlannedServer]) -> set[int]:
 
 
 def refuse_unknown_remotes(servers: list[PlannedServer], known: Iterable[int]) -> None:
-    """Raise ConfigError for a route, gateway or remote on loopback that nobody listens for."""
+    """Raise ConfigError for a route, gateway or remote on loopback that nobody listens for.
+
+    A port on which another program listens at this moment, a hub by hand for example, is meant as it is.
+    """
     ports = set(known)
     for server in servers:
         for file, setting in server.file.everything():
             if not _is_dial(setting):
                 continue
             match = _ADDRESS.search(setting.value or "")
-            if match and int(match["port"]) not in ports:
+            if match and int(match["port"]) not in ports and is_free(int(match["port"])):
                 near = difflib.get_close_matches(match["port"], [str(p) for p in ports], 1, 0.7)
                 raise ConfigError(
                     f"{file.where(setting)}: no server of this topology listens on {match[0]}"
@@ -319,3 +322,5 @@ def copy_companions(source: Path, folder: Path) -> None:
     for path in sorted(source.iterdir()):
         if path.is_file() and path.suffix != ".conf" and path.stat().st_size <= LARGEST_COMPANION:
             shutil.copy2(path, target / path.name)
+    if (source / credentials.MADE).is_dir():
+        shutil.copytree(source / credentials.MADE, target / credentials.MADE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import html
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from labkit.servers import (
     clients,
     config,
     contexts,
+    credentials,
     faults,
     notebook,
     placement,
@@ -59,9 +61,11 @@ class Lab(Mapping[str, Server]):
         port_map: dict[int, int],
         events: Events,
         breaker: faults.Faults | None = None,
+        made: credentials.Made | None = None,
     ) -> None:
         self.topology = topology
         self.events = events
+        self.credentials = made or {}
         self._servers, self._guard, self._faults = servers, guard, breaker
         self._program, self._port_map = program, port_map
         self.clients = clients.Clients(topology)
@@ -95,22 +99,46 @@ class Lab(Mapping[str, Server]):
         """
         if contexts.wanted():
             try:
-                path = contexts.write(self.topology, [server.url for server in self.values()])
+                login = next(iter(self.credentials.values()), {})
+                urls = ",".join(server.url for server in self.values())
+                path = contexts.write(self.topology, {"url": urls, **login})
             except OSError:  # a home that cannot be written is no reason not to start
                 return
             self._guard.also_remove(path)
             self.context = path.stem
 
-    async def connect(self, server: str | None = None, **options: Any) -> nats.aio.client.Client:
+    async def connect(
+        self, server: str | None = None, *, credentials: str | None = None, **options: Any
+    ) -> nats.aio.client.Client:
         """An ordinary nats-py client of the named server, or of the first one that runs.
 
-        `options` are those of `nats.connect`. What nats-py would drop silently is shown: errors
-        are printed, once each, and kept in `lab.clients.errors`. Raises LabError when the server
-        does not run or does not accept the client within 5 s.
+        `credentials` is a name in `lab.credentials`, which holds what was made at the start, in
+        the words of a `nats` context: user and password, nkey, creds, ca, cert, key. `options` are
+        those of `nats.connect`. What nats-py would drop silently is shown: errors are printed, once
+        each, and kept in `lab.clients.errors`. Raises LabError when the server does not run, or
+        does not accept the client: at once when it refuses the login, else after 5 s.
         """
         self._refuse_stopped()
         target = self[server] if server else self._first_running()
-        return await self.clients.connect(target, **options)
+        login = self._login(credentials) if credentials is not None else {}
+        try:
+            return await self.clients.connect(target, **{**login, **options})
+        except clients.RefusedError as error:
+            there = ", ".join(map(repr, self.credentials))
+            if not there or credentials is not None:
+                raise
+            raise clients.RefusedError(
+                f"{error}. Say who you are: lab.connect(credentials=…), with one of {there}"
+            ) from None
+
+    def _login(self, name: str) -> dict[str, Any]:
+        """What `nats.connect` takes to be `name`. Raises LabError for a name that is not there."""
+        if name not in self.credentials:
+            hint = _did_you_mean(name, self.credentials) if self.credentials else "it has none"
+            raise LabError(f"no credentials {name!r} in this lab; {hint}")
+        login = contexts.options(self.credentials[name])
+        del login["servers"]
+        return login
 
     def _first_running(self) -> Server:
         for server in self.values():
@@ -308,25 +336,41 @@ def start(
         raise TopologyError(f'ports is {ports!r}; it can be "free" or "well-known"')
     if links not in ("forwarded", "direct"):
         raise TopologyError(f'links is {links!r}; it can be "forwarded" or "direct"')
-    name, folder, files = find(topology)
-    planned = placement.plan(files)
-    program = binary.find()
-    notebook.prepare()
-    _replace_earlier(name)
+    name, path = locate(topology)
     guard = Guard(name)
     try:
-        if folder:
-            placement.copy_companions(folder, guard.folder)
+        made: credentials.Made = {}
+        recipe = credentials.recipe_of(path) if path else None
+        if path and recipe:
+            path = _own_copy(path, guard.folder / "source")
+            made = credentials.make(recipe, guard.folder / "source")
+        planned = placement.plan(read_files(topology if isinstance(topology, Mapping) else path))
+        program = binary.find()
+        notebook.prepare()
+        _replace_earlier(name)
+        if path:
+            placement.copy_companions(path if path.is_dir() else path.parent, guard.folder)
         placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
         forwarded = (ports, links) == ("free", "forwarded") and faults.to_forward(planned)
         breaker, events = faults.Faults(guard) if forwarded else None, Events()
         servers, port_map = _launch(planned, program, guard, ports, timeout, breaker, events)
-        lab = Lab(name, servers, guard, program, port_map, events, breaker)
+        lab = Lab(name, servers, guard, program, port_map, events, breaker, made)
         lab.write_context()
         return lab
     except BaseException:
         guard.close()
         raise
+
+
+def _own_copy(path: Path, target: Path) -> Path:
+    """Copy a topology's files, to make its credentials there; returns where `path` is in the copy."""
+    folder = path if path.is_dir() else path.parent
+    for file in [*folder.iterdir(), *folder.glob("*/*.conf")]:  # not what else may lie there
+        copy = target / file.relative_to(folder)
+        if file.is_file() and credentials.MADE not in copy.relative_to(target).parts:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy)
+    return target if path.is_dir() else target / path.name
 
 
 def running() -> list[Lab]:
@@ -345,20 +389,25 @@ def configs_folder() -> Path:
     return checkout if checkout.is_dir() else PACKAGE / "_course" / "server-configs"
 
 
-def find(
-    topology: str | Path | Mapping[str, str],
-) -> tuple[str, Path | None, dict[str, ConfigFile]]:
-    """A topology's name, its folder (None for texts) and its server files, read."""
+def locate(topology: str | Path | Mapping[str, str]) -> tuple[str, Path | None]:
+    """A topology's name, and its folder or file; None for texts. Raises TopologyError."""
+    if not isinstance(topology, Mapping):
+        path = _topology_path(topology)
+        return path.stem, path
+    if not topology:
+        raise TopologyError('no server given; write for example {"n1": "jetstream: enabled"}')
+    return "-".join(topology)[:40], None
+
+
+def read_files(topology: Path | Mapping[str, str] | None) -> dict[str, ConfigFile]:
+    """The server files of a topology, read, by the name of each. Raises ConfigError, TopologyError."""
     if isinstance(topology, Mapping):
-        if not topology:
-            raise TopologyError('no server given; write for example {"n1": "jetstream: enabled"}')
-        files = {n: config.read(Path(f"{n}.conf"), text) for n, text in topology.items()}
-        return "-".join(topology)[:40], None, files
-    path = _topology_path(topology)
-    paths = [path] if path.is_file() else sorted(path.glob("*.conf"))
+        return {n: config.read(Path(f"{n}.conf"), text) for n, text in topology.items()}
+    assert topology is not None
+    paths = [topology] if topology.is_file() else sorted(topology.glob("*.conf"))
     if not paths:
         raise TopologyError(
-            f"there is no .conf file in {path}; a topology is a folder with one file a server"
+            f"there is no .conf file in {topology}; a topology is a folder with one file a server"
         )
     # What a server file includes is a part of it, no server of its own.
     read = {file.stem: config.read(file) for file in paths}
@@ -367,8 +416,10 @@ def find(
     }
     servers = {stem: file for stem, file in read.items() if file.path.resolve() not in included}
     if not servers:
-        raise ConfigError(f"the files in {path} include each other; none is left to be a server")
-    return path.stem, path if path.is_dir() else path.parent, servers
+        raise ConfigError(
+            f"the files in {topology} include each other; none is left to be a server"
+        )
+    return servers
 
 
 def _topology_path(topology: str | Path) -> Path:
