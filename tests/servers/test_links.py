@@ -1,0 +1,390 @@
+"""Links between servers: cut, healed, delayed, and told as the servers themselves tell them."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+import nats
+import psutil
+import pytest
+
+import labkit
+from labkit.servers.errors import LabError, TopologyError
+from labkit.servers.wait import wait_until
+
+pytestmark = pytest.mark.usefixtures("own_temp")
+
+RETRIES = 3  # attempts to dial again that a cut has to stand
+RETRY_TIMEOUT = 20.0  # seconds for that many
+FAST_PING = {  # a server measures a link's round trip with its pings, every two minutes by default
+    "hub": "listen: 127.0.0.1:4222\nping_interval: 1\nleafnodes { listen: 127.0.0.1:7422 }",
+    "leaf": "listen: 127.0.0.1:4223\nping_interval: 1\n"
+    "leafnodes { remotes: [ { url: nats-leaf://127.0.0.1:7422 } ] }",
+}
+
+
+def up(lab: labkit.Lab) -> set[tuple[str, str, str]]:
+    """The links that the servers say are up."""
+    return {(link.kind, link.a, link.b) for link in lab.links() if link.up}
+
+
+def the_link(lab: labkit.Lab, *pair: str):
+    return next(link for link in lab.links() if {link.a, link.b} == set(pair))
+
+
+async def heard(here, there) -> bool:
+    """Whether a message published by one client reaches the other one within half a second."""
+    subscription = await there.subscribe("heard")
+    await there.flush()
+    deadline = time.monotonic() + 0.5
+    arrived = False
+    while not arrived and time.monotonic() < deadline:  # interest takes a moment to cross
+        await here.publish("heard", b"x")
+        await here.flush()
+        arrived = subscription.pending_msgs > 0
+    await subscription.unsubscribe()
+    return arrived
+
+
+async def test_a_cut_leaf_hears_nothing_in_either_direction_until_healed():
+    with labkit.start("leaf-nodes") as lab:
+        hub, leaf = await lab.connect("hub"), await lab.connect("leaf")
+        assert await heard(hub, leaf)
+        assert await heard(leaf, hub)
+        lab.cut("leaf", "hub")
+        assert the_link(lab, "leaf", "hub").cut
+        assert not the_link(lab, "leaf", "hub").up
+        assert not await heard(hub, leaf)
+        assert not await heard(leaf, hub)
+        lab.heal()
+        assert the_link(lab, "leaf", "hub").up
+        assert not the_link(lab, "leaf", "hub").cut
+        assert await heard(hub, leaf)
+        assert await heard(leaf, hub)
+        await hub.close()
+        await leaf.close()
+
+
+async def test_a_server_cut_off_from_its_cluster_cannot_write_and_catches_up_when_healed():
+    with labkit.start("cluster") as lab:
+        nc = await lab.connect("n1")
+        await nc.jetstream().add_stream(name="S", subjects=["s"], num_replicas=3)
+        await nc.jetstream().publish("s", b"before")
+        lab.cut("n3", "n1")
+        lab.cut("n3", "n2")
+        assert up(lab) == {("route", "n1", "n2")}
+        await wait_for_publish(nc)
+        alone = await lab.connect("n3")
+        with pytest.raises(nats.errors.Error):
+            await alone.jetstream().publish("s", b"from the minority", timeout=2)
+        lab.heal()
+        assert len(up(lab)) == 3
+        wait_until(lambda: messages(lab, "n3") == messages(lab, "n1") >= 2, 15, "n3 to catch up")
+        await nc.close()
+        await alone.close()
+
+
+async def wait_for_publish(client) -> None:
+    """Publish until the majority has a leader again, which takes an election."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            await client.jetstream().publish("s", b"from the majority", timeout=1)
+            return
+        except nats.errors.Error:
+            assert time.monotonic() < deadline, "the majority did not go on"
+
+
+def messages(lab: labkit.Lab, name: str) -> int:
+    return int(lab[name].monitor("jsz").get("messages", 0))
+
+
+def test_one_cut_can_be_healed_while_another_stays():
+    with labkit.start("cluster") as lab:
+        lab.cut("n3", "n1")
+        lab.cut("n3", "n2")
+        lab.heal("n3", "n2")
+        assert up(lab) == {("route", "n1", "n2"), ("route", "n2", "n3")}
+        lab.heal()
+        assert len(up(lab)) == 3
+
+
+async def test_a_cluster_cut_off_by_its_gateways_is_alone():
+    with labkit.start("supercluster") as lab:
+        lab.cut("east", "west")
+        east, west = await lab.connect("east-1"), await lab.connect("west-1")
+        assert not [link for link in lab.links() if link.up and joins(link, "east", "west")]
+        assert not await heard(east, west)
+        lab.heal()
+        assert [link for link in lab.links() if link.up and joins(link, "east", "west")]
+        assert await heard(east, west)
+        await east.close()
+        await west.close()
+
+
+def joins(link, *clusters: str) -> bool:
+    return link.kind == "gateway" and {link.a.split("-")[0], link.b.split("-")[0]} == set(clusters)
+
+
+def test_nothing_goes_around_a_cut_by_gossip():
+    """Servers tell each other addresses: none of those may lead around the forwarder."""
+    with labkit.start("cluster") as lab:
+        lab.cut("n3", "n1")
+        tried = {name: attempts(lab, name) for name in ("n1", "n3")}
+        wait_until(
+            lambda: sum(attempts(lab, n) - tried[n] for n in tried) >= RETRIES,
+            RETRY_TIMEOUT,
+            "the servers to dial each other again",
+        )
+        assert up(lab) == {("route", "n1", "n2"), ("route", "n2", "n3")}
+
+
+def attempts(lab: labkit.Lab, name: str) -> int:
+    """How many connections to a route or leaf node the server's log tells of."""
+    return len(lab[name].log.find(r"Error trying to connect|Router connection|connection closed"))
+
+
+def test_every_connection_between_servers_goes_through_the_forwarder():
+    for name in ("cluster", "supercluster", "leaf-nodes"):
+        with labkit.start(name) as lab:
+            listening = {
+                port
+                for server in lab.values()
+                for kind, port in server.planned.addresses.items()
+                if kind in ("cluster", "gateway", "leafnodes")
+            }
+            for server in lab.values():
+                dialed = {
+                    c.raddr.port
+                    for c in psutil.Process(server.pid).net_connections(kind="tcp")
+                    if c.raddr and c.status == psutil.CONN_ESTABLISHED
+                }
+                assert not dialed & listening, f"{server.name} dials another server directly"
+
+
+def test_a_cut_outlives_a_restart_of_either_end():
+    with labkit.start("leaf-nodes") as lab:
+        lab.cut("leaf", "hub")
+        for name in ("hub", "leaf"):
+            lab[name].restart()
+            tried = len(lab["leaf"].log.find("Error trying to connect|Leafnode connection"))
+            wait_until(
+                lambda tried=tried: (
+                    len(lab["leaf"].log.find("Error trying to connect|Leafnode connection")) > tried
+                ),
+                RETRY_TIMEOUT,
+                "the leaf to dial again",
+            )
+            assert up(lab) == set()
+            assert the_link(lab, "leaf", "hub").cut
+        lab.heal()
+        assert up(lab) == {("leaf", "leaf", "hub")}
+
+
+def test_a_server_added_to_a_running_lab_can_be_cut_off_too():
+    with labkit.start("leaf-nodes") as lab:
+        lab.add("second", "leafnodes { remotes: [ { url: nats-leaf://127.0.0.1:7422 } ] }")
+        lab.cut("second", "hub")
+        assert up(lab) == {("leaf", "leaf", "hub")}
+        lab.heal()
+        assert up(lab) == {("leaf", "leaf", "hub"), ("leaf", "second", "hub")}
+
+
+async def test_a_delay_is_added_each_way_and_zero_removes_it():
+    with labkit.start("leaf-nodes") as lab:
+        hub, leaf = await lab.connect("hub"), await lab.connect("leaf")
+
+        async def answer(message):
+            await message.respond(message.data)
+
+        await hub.subscribe("echo", cb=answer)
+        await hub.flush()
+        assert await fastest(leaf) < 0.05
+        lab.delay("leaf", "hub", 60)
+        assert the_link(lab, "leaf", "hub").delay == 60
+        assert 0.12 <= await fastest(leaf) < 0.24
+        lab.delay("leaf", "hub", 0)
+        assert the_link(lab, "leaf", "hub").delay == 0
+        assert await fastest(leaf) < 0.05
+        await hub.close()
+        await leaf.close()
+
+
+async def fastest(client) -> float:
+    """Seconds of the fastest of five requests that were answered."""
+    took = []
+    deadline = time.monotonic() + 10
+    while len(took) < 5:
+        assert time.monotonic() < deadline, "nobody answered"
+        began = time.perf_counter()
+        try:
+            await client.request("echo", b"x", timeout=2)
+        except nats.errors.NoRespondersError:
+            continue
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def test_the_servers_measure_a_delay_as_round_trip():
+    with labkit.start(FAST_PING) as lab:
+        assert (the_link(lab, "leaf", "hub").rtt or 0) < 40
+        lab.delay("leaf", "hub", 40)
+        wait_until(lambda: (the_link(lab, "leaf", "hub").rtt or 0) >= 80, 15, "a slower round trip")
+
+
+async def test_bytes_keep_their_order_when_a_delay_changes():
+    with labkit.start("leaf-nodes") as lab:
+        hub, leaf = await lab.connect("hub"), await lab.connect("leaf")
+        assert await heard(leaf, hub)
+        subscription = await hub.subscribe("n")
+        await hub.flush()
+        for number in range(3000):
+            if number % 500 == 0:
+                lab.delay("leaf", "hub", [40, 0, 15][number // 500 % 3])
+            await leaf.publish("n", str(number).encode())
+        await leaf.flush()
+        got = [int((await subscription.next_msg(timeout=5)).data) for _ in range(3000)]
+        assert got == list(range(3000))
+        await hub.close()
+        await leaf.close()
+
+
+async def test_a_link_whose_far_end_is_frozen_holds_little_in_memory():
+    """The server drops what a slow link does not take; the forwarder must not gather it."""
+    with labkit.start("leaf-nodes") as lab:
+        hub, leaf = await lab.connect("hub"), await lab.connect("leaf")
+        assert await heard(leaf, hub)
+        await hub.subscribe("flood")
+        await hub.flush()
+        process = forwarder(lab)
+        before = process.memory_info().rss
+        lab["hub"].pause()
+        for _ in range(64):
+            for _ in range(16):
+                await leaf.publish("flood", bytes(65_536))
+            await leaf.flush(timeout=10)
+        assert process.memory_info().rss - before < 24_000_000
+        lab["hub"].resume()
+        await hub.close()
+        await leaf.close()
+
+
+def forwarder(lab: labkit.Lab) -> psutil.Process:
+    """The process that stands in the links of this lab."""
+    guard = psutil.Process(lab["hub"].pid).parent()
+    assert guard
+    family = guard.children()
+    return next(p for p in family if any("forwarder.py" in word for word in p.cmdline()))
+
+
+def test_the_forwarder_listens_on_loopback_only():
+    with labkit.start("leaf-nodes") as lab:
+        found = forwarder(lab).net_connections(kind="inet")
+        listening = [c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN]
+        assert listening
+        assert all(ipaddress.ip_address(ip).is_loopback for ip in listening)
+
+
+def test_a_killed_owner_leaves_no_forwarder(own_temp):
+    code = (
+        "import json, sys, labkit, psutil\n"
+        "lab = labkit.start('leaf-nodes')\n"
+        "lab.cut('leaf', 'hub')\n"
+        "guard = psutil.Process(lab['hub'].pid).parent()\n"
+        "print(json.dumps([guard.pid, *[p.pid for p in guard.children()]]), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    environment = os.environ | {"TMPDIR": str(own_temp)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+    ) as owner:
+        pids = json.loads(owner.stdout.readline())
+        assert len(pids) == 4  # guard, forwarder, two servers
+        owner.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+        owner.wait()
+    wait_until(lambda: not any(map(psutil.pid_exists, pids)), 5, "the lab's processes to end")
+    wait_until(lambda: not list(own_temp.iterdir()), 5, "the run's folder to go")
+
+
+def test_forty_cuts_of_a_cluster_all_heal():
+    with labkit.start("cluster") as lab:
+        everything = up(lab)
+        pairs = [("n1", "n2"), ("n1", "n3"), ("n2", "n3")]
+        for turn in range(40):
+            pair = pairs[turn % 3]
+            lab.cut(*pair)
+            assert up(lab) == everything - {("route", *pair)}
+            lab.heal()
+            assert up(lab) == everything
+
+
+def test_servers_that_dial_directly_cannot_be_cut_and_say_so():
+    with (
+        labkit.start("leaf-nodes", links="direct") as lab,
+        pytest.raises(TopologyError, match='dial each other directly.*links="direct"'),
+    ):
+        lab.cut("leaf", "hub")
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda lab: lab.cut("n1", "n9"), "no server 'n9' in this lab"),
+        (lambda lab: lab.cut("n1", "n1"), "there is no link between n1 and n1; there are n1–n2"),
+        (lambda lab: lab.delay("n1", "n2", -5), "a delay of -5 ms cannot be"),
+        (lambda lab: lab.heal("n1", "n9"), "no server 'n9' in this lab"),
+    ],
+)
+def test_what_cannot_be_broken_is_told(call, says):
+    with labkit.start("cluster") as lab:
+        with pytest.raises(LabError, match=re.escape(says)):
+            call(lab)
+        assert len(up(lab)) == 3
+
+
+def test_a_link_to_a_server_that_is_down_is_told_as_down_and_can_be_cut():
+    with labkit.start("leaf-nodes") as lab:
+        lab["hub"].stop()
+        assert not the_link(lab, "leaf", "hub").up
+        lab.cut("leaf", "hub")
+        lab["hub"].start()
+        assert up(lab) == set()
+        lab.heal()
+        wait_until(lambda: up(lab) == {("leaf", "leaf", "hub")}, 15, "the leaf to come back")
+
+
+def test_a_stopped_lab_has_no_links_to_break():
+    lab = labkit.start("leaf-nodes")
+    lab.stop()
+    for call in (lambda: lab.cut("leaf", "hub"), lambda: lab.delay("leaf", "hub", 1), lab.heal):
+        with pytest.raises(TopologyError, match="this lab is stopped"):
+            call()
+
+
+def test_a_lab_remembers_when_it_broke_and_mended_what():
+    with labkit.start("leaf-nodes") as lab:
+        lab.cut("leaf", "hub")
+        lab.heal()
+        lab["hub"].pause()
+        lab["hub"].resume()
+        lab["leaf"].kill()
+        lab["leaf"].start()
+        events = list(lab.events)
+        assert [event.what for event in events] == [
+            "cut", "heal", "pause", "resume", "kill", "start",
+        ]  # fmt: skip
+        assert events[0].names == ("leaf", "hub")
+        assert all(event.time.utcoffset() == timedelta(0) for event in events)
+        assert [event.time for event in events] == sorted(event.time for event in events)
