@@ -194,6 +194,21 @@ class Faults:
         port = answer.get("port")
         return int(str(port)) if port else None
 
+    def open_all(self, listeners: Iterable[tuple[int, int, str, str]]) -> None:
+        """Forward each of these; raises TopologyError when a port was taken meanwhile."""
+        if (port := self.open(listeners)) is not None:
+            raise TopologyError(f"port {port}, chosen for a link, was taken meanwhile; try again")
+
+    def heal(self, healed: Iterable[Pair]) -> set[tuple[str, Pair]]:
+        """Neither cut nor delay these pairs any more; returns their links that are to come up."""
+        pairs = set(healed)
+        self.cut -= pairs
+        self.delay = {pair: ms for pair, ms in self.delay.items() if pair not in pairs}
+        self.apply()
+        back = {(kind, pair) for kind, pair in self.were_up if pair in pairs}
+        self.were_up -= back
+        return back
+
     def apply(self) -> None:
         """Let the forwarder do what `cut` and `delay` say."""
         self._order(

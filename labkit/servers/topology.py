@@ -173,7 +173,7 @@ class Lab(Mapping[str, Server]):
         server = Server(planned, self._program, self._guard, self.events)
         try:
             if self._faults:
-                self._faults.open(faults.forwards([planned], dialed))
+                self._faults.open_all(faults.forwards([planned], dialed))
             server.launch()
             readiness.wait_usable({**self._servers, server.name: server}, timeout)
         except BaseException:
@@ -225,21 +225,28 @@ class Lab(Mapping[str, Server]):
         self.events.note(f"delay of {ms:g} ms", a, b)
         breaker.apply()
 
-    def heal(self) -> None:
-        """Make all links whole again: nothing is cut, nothing delayed.
+    def heal(self, a: str | None = None, b: str | None = None) -> None:
+        """Make links whole again, all or the one between `a` and `b`: not cut, not delayed.
 
         Returns when the links that were cut are up again, as far as their servers run; 15 s at
-        most, then NotInTimeError is raised.
+        most, then NotInTimeError is raised. Raises TopologyError when there is no such link.
         """
         self._refuse_stopped()
-        if self._faults is None:
-            return
-        self._faults.cut.clear()
-        self._faults.delay.clear()
-        self.events.note("heal")
-        self._faults.apply()
-        were_up, self._faults.were_up = self._faults.were_up, set()
-        faults.wait_up(self, were_up)
+        if (a is None) != (b is None):
+            raise TopologyError(
+                f"a link has two ends and only {a or b} is given; write lab.heal(a, b), "
+                "or lab.heal() for all links"
+            )
+        if a is not None and b is not None:
+            breaker, healed = self._breakable(a, b)
+            self.events.note("heal", a, b)
+        elif self._faults is not None:
+            breaker = self._faults
+            healed = breaker.cut | breaker.delay.keys()
+            self.events.note("heal")
+        else:
+            return  # nothing can have been broken
+        faults.wait_up(self, breaker.heal(healed))
 
     def _breakable(self, a: str, b: str) -> tuple[faults.Faults, set[faults.Pair]]:
         """Who breaks links here, and the pairs of servers between `a` and `b`."""

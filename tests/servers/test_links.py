@@ -338,6 +338,14 @@ def test_servers_that_dial_directly_cannot_be_cut_and_say_so():
         lab.cut("leaf", "hub")
 
 
+def test_healing_one_link_removes_its_delay_and_leaves_that_of_another():
+    with labkit.start("cluster") as lab:
+        lab.delay("n1", "n2", 20)
+        lab.delay("n1", "n3", 30)
+        lab.heal("n1", "n2")
+        assert (the_link(lab, "n1", "n2").delay, the_link(lab, "n1", "n3").delay) == (0, 30)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -345,6 +353,7 @@ def test_servers_that_dial_directly_cannot_be_cut_and_say_so():
         (lambda lab: lab.cut("n1", "n1"), "there is no link between n1 and n1; there are n1–n2"),
         (lambda lab: lab.delay("n1", "n2", -5), "a delay of -5 ms cannot be"),
         (lambda lab: lab.heal("n1", "n9"), "no server 'n9' in this lab"),
+        (lambda lab: lab.heal("n1"), "a link has two ends and only n1 is given"),
     ],
 )
 def test_what_cannot_be_broken_is_told(call, says):
