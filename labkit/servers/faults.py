@@ -26,6 +26,7 @@ from labkit.servers.wait import wait_until
 FORWARDER = Path(__file__).with_name("forwarder.py")
 KINDS = ("cluster", "gateway", "leafnodes")  # listeners that other servers dial
 ANSWER_TIMEOUT = 5.0  # seconds, for the forwarder
+_BLOCKS = {"route": "cluster", "gateway": "gateway", "leaf": "leafnodes"}  # where a file has them
 CUT_TIMEOUT = 5.0  # seconds, for the servers to notice
 LONGEST_DELAY = 10_000  # milliseconds; nats-server gives a silent link up after some minutes
 HEAL_TIMEOUT = 15.0  # seconds; nats-server dials again after 1 s, gateways somewhat later
@@ -273,7 +274,25 @@ def pairs(servers: Mapping[str, Server], a: str, b: str) -> set[Pair]:
             f"there is no link between {a} and {b}; "
             + (f"there are {', '.join(there)}" if there else "no server of this lab has any")
         )
+    _refuse_encrypted(servers, linked)
     return linked
+
+
+def _refuse_encrypted(servers: Mapping[str, Server], wanted: set[Pair]) -> None:
+    """Raise TopologyError when the forwarder cannot tell these links from others, because of TLS.
+
+    A dialer says its name inside the encryption. Where all links of a listener are wanted, it
+    does not matter who dials.
+    """
+    for link in read(servers):
+        for name in link.pair & frozenset().union(*wanted):
+            block = _BLOCKS[link.kind]
+            if link.pair not in wanted and servers[name].planned.has(block, "tls"):
+                raise TopologyError(
+                    f"{_words(wanted)} cannot be told from {_words({link.pair})}: {name} has tls in "
+                    f"its {block} block, and who dials says so under encryption. "
+                    f"Take tls out of that block, or break all links of {name} by stopping it"
+                )
 
 
 def _members(servers: Mapping[str, Server], name: str) -> list[str]:

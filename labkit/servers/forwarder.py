@@ -112,6 +112,12 @@ class Forwarder:
                 self.close(link)
         os.write(1, (json.dumps(answer) + "\n").encode())
 
+    def delay_of(self, link):
+        """Seconds each way; who does not say its name is delayed as anybody there is."""
+        if link.dialer == ENCRYPTED:
+            return max((s for pair, s in self.delay.items() if link.at in pair), default=0)
+        return self.delay.get(frozenset((link.dialer, link.at)), 0)
+
     def is_cut(self, link):
         """Whether nothing may pass. Who does not say its name may not pass where anybody is cut off."""
         if link.dialer == ENCRYPTED:
@@ -191,7 +197,7 @@ class Forwarder:
             due += COURTESY if link.waits else 0
         if data:
             if self.delay:
-                due += self.delay.get(frozenset((link.dialer, link.at)), 0)
+                due += self.delay_of(link)
             if end.peer.waiting:  # nothing overtakes when a delay becomes shorter
                 due = max(due, end.peer.waiting[-1][0])
             end.peer.waiting.append((due, data))

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -344,6 +345,60 @@ def test_healing_one_link_removes_its_delay_and_leaves_that_of_another():
         lab.delay("n1", "n3", 30)
         lab.heal("n1", "n2")
         assert (the_link(lab, "n1", "n2").delay, the_link(lab, "n1", "n3").delay) == (0, 30)
+
+
+@pytest.fixture
+def tls(tmp_path) -> str:
+    """A tls block with a certificate of its own, for 127.0.0.1."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl command to make a certificate with")
+    make = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    )
+    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(["openssl", *make.split(), *more], cwd=tmp_path, check=True, capture_output=True)
+    cert, key = (tmp_path / "cert.pem").as_posix(), (tmp_path / "key.pem").as_posix()
+    return f'tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{cert}" }}'
+
+
+def encrypted_leaf(tls: str) -> str:
+    return f'leafnodes {{ remotes: [ {{ url: "tls://127.0.0.1:7422", {tls} }} ] }}'
+
+
+def test_the_only_encrypted_link_of_a_server_is_cut_and_delayed_like_any(tls):
+    hub = f"ping_interval: 1\nleafnodes {{ listen: 127.0.0.1:7422\n{tls} }}"
+    with labkit.start({"hub": hub, "leaf": encrypted_leaf(tls)}) as lab:
+        lab.cut("leaf", "hub")
+        assert up(lab) == set()
+        lab.heal()
+        assert up(lab) == {("leaf", "leaf", "hub")}
+        lab.delay("leaf", "hub", 40)
+        wait_until(lambda: (the_link(lab, "leaf", "hub").rtt or 0) >= 80, 15, "a slower round trip")
+
+
+def test_encrypted_links_that_cannot_be_told_apart_are_refused_and_stay_up(tls):
+    hub = f"leafnodes {{ listen: 127.0.0.1:7422\n{tls} }}"
+    leaves = {"leaf-1": encrypted_leaf(tls), "leaf-2": encrypted_leaf(tls)}
+    with labkit.start({"hub": hub, **leaves}) as lab:
+        says = "hub–leaf-1 cannot be told from hub–leaf-2: hub has tls in its leafnodes block"
+        with pytest.raises(TopologyError, match=says):
+            lab.cut("leaf-1", "hub")
+        with pytest.raises(TopologyError, match=says):
+            lab.delay("leaf-1", "hub", 30)
+        assert len(up(lab)) == 2
+        assert not [link for link in lab.links() if link.cut or link.delay]
+
+
+def test_servers_on_well_known_ports_say_that_they_cannot_be_cut():
+    free = {
+        "hub": "listen: 127.0.0.1:14222\nleafnodes { listen: 127.0.0.1:17422 }",
+        "leaf": "leafnodes { remotes: [ { url: nats-leaf://127.0.0.1:17422 } ] }",
+    }
+    with (
+        labkit.start(free, ports="well-known") as lab,
+        pytest.raises(TopologyError, match='start it without ports="well-known"'),
+    ):
+        lab.cut("leaf", "hub")
 
 
 @pytest.mark.parametrize(
