@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import nats
 import psutil
@@ -21,6 +22,7 @@ import labkit
 from labkit.servers.errors import LabError, TopologyError
 from labkit.servers.wait import wait_until
 
+README = Path(__file__).parent.parent.parent / "README.md"
 pytestmark = pytest.mark.usefixtures("own_temp")
 
 RETRIES = 3  # attempts to dial again that a cut has to stand
@@ -452,3 +454,15 @@ def test_a_lab_remembers_when_it_broke_and_mended_what():
         assert events[0].names == ("leaf", "hub")
         assert all(event.time.utcoffset() == timedelta(0) for event in events)
         assert [event.time for event in events] == sorted(event.time for event in events)
+
+
+def test_the_readme_breaks_and_mends_links():
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (script,) = [block for block in blocks if "lab.cut(" in block]
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    table = [line.split() for line in done.stdout.splitlines() if line.startswith("route")]
+    state = {(row[1], row[2]): row[3] for row in table}
+    assert state == {("n1", "n2"): "yes", ("n1", "n3"): "no", ("n2", "n3"): "no"}
+    assert "cut n3–n1" in done.stdout
