@@ -265,7 +265,8 @@ def _listener_edit(server: PlannedServer, listener: Listener, port: int) -> Edit
     assert match is not None
     block = [str(part) for part in setting.key[:-1]]
     if setting.name in ("listen", "http", "https"):
-        text = f"{match['host'] or LOOPBACK}:{port}"
+        host = match["host"] or LOOPBACK
+        text = f"{LOOPBACK if ':' in host else host}:{port}"  # one family for all of a lab
     else:
         alone = server.has(*block, "host|net") or setting.name != "port"
         text = f"{port}" if alone else f"{port}, host: {LOOPBACK}"
@@ -281,6 +282,8 @@ def _address_edits(file: ConfigFile, setting: Setting, port_map: dict[int, int])
         new = port_map.get(int(match["port"]))
         if new is not None:
             yield Edit(*match.span("port"), str(new))
+            if ":" in match["host"]:
+                yield Edit(*match.span("host"), LOOPBACK)
 
 
 def _own_folders(server: PlannedServer, edits: dict[int, list[Edit]]) -> list[str]:

@@ -47,6 +47,11 @@ class Server:
         """Where clients connect, for example "nats://127.0.0.1:15123"."""
         return f"nats://{self.address('client')}"
 
+    @property
+    def websocket_url(self) -> str:
+        """Where clients connect over WebSocket; raises ServerStateError without such a listener."""
+        return f"ws://{self.address('websocket')}"
+
     def address(self, kind: str) -> str:
         """Host and port of a listener: "client", "http", "cluster", "gateway", "leafnodes", "websocket"."""
         port = self.planned.addresses.get(kind)
