@@ -207,8 +207,8 @@ class Lab(Mapping[str, Server]):
         breaker, cut = self._breakable(a, b)
         breaker.were_up |= {(ln.kind, ln.pair) for ln in self.links() if ln.up and ln.pair in cut}
         breaker.cut |= cut
-        self.events.note("cut", a, b)
         breaker.apply()
+        self.events.note("cut", a, b)
         faults.wait_down(self, cut)
 
     def delay(self, a: str, b: str, ms: float) -> None:
@@ -216,14 +216,14 @@ class Lab(Mapping[str, Server]):
 
         Raises TopologyError when there is no such link, or for a negative time.
         """
-        if not 0 <= ms <= faults.LONGEST_DELAY:
+        if not isinstance(ms, int | float) or not 0 <= ms <= faults.LONGEST_DELAY:
             raise TopologyError(
-                f"a delay of {ms} ms cannot be; give 0 to {faults.LONGEST_DELAY} milliseconds"
+                f"a delay of {ms!r} ms cannot be; give 0 to {faults.LONGEST_DELAY} milliseconds"
             )
         breaker, delayed = self._breakable(a, b)
         breaker.delay |= dict.fromkeys(delayed, float(ms))
-        self.events.note(f"delay of {ms:g} ms", a, b)
         breaker.apply()
+        self.events.note(f"delay of {ms:g} ms", a, b)
 
     def heal(self, a: str | None = None, b: str | None = None) -> None:
         """Make links whole again, all or the one between `a` and `b`: not cut, not delayed.

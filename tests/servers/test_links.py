@@ -409,6 +409,7 @@ def test_servers_on_well_known_ports_say_that_they_cannot_be_cut():
         (lambda lab: lab.cut("n1", "n9"), "no server 'n9' in this lab"),
         (lambda lab: lab.cut("n1", "n1"), "there is no link between n1 and n1; there are n1–n2"),
         (lambda lab: lab.delay("n1", "n2", -5), "a delay of -5 ms cannot be"),
+        (lambda lab: lab.delay("n1", "n2", "20"), "a delay of '20' ms cannot be"),
         (lambda lab: lab.heal("n1", "n9"), "no server 'n9' in this lab"),
         (lambda lab: lab.heal("n1"), "a link has two ends and only n1 is given"),
     ],
@@ -429,6 +430,16 @@ def test_a_link_to_a_server_that_is_down_is_told_as_down_and_can_be_cut():
         assert up(lab) == set()
         lab.heal()
         wait_until(lambda: up(lab) == {("leaf", "leaf", "hub")}, 15, "the leaf to come back")
+
+
+def test_a_cut_that_the_forwarder_did_not_take_is_told_and_not_remembered():
+    with labkit.start("leaf-nodes") as lab:
+        process = forwarder(lab)
+        process.kill()
+        wait_until(lambda: not process.is_running(), 5, "the forwarder to end")
+        with pytest.raises(LabError, match="forwarder.* does not answer; see its log in"):
+            lab.cut("leaf", "hub")
+        assert not lab.events
 
 
 def test_a_stopped_lab_has_no_links_to_break():
