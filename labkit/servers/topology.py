@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import html
@@ -28,7 +29,7 @@ from labkit.servers.config import ConfigFile
 from labkit.servers.errors import ConfigError, LabError, NotInTimeError, TopologyError
 from labkit.servers.events import Events
 from labkit.servers.placement import PlannedServer
-from labkit.servers.processes import Guard
+from labkit.servers.processes import Guard, Process
 from labkit.servers.server import START_TIMEOUT, Server, taken
 from labkit.servers.wait import wait_until
 
@@ -188,6 +189,18 @@ class Lab(Mapping[str, Server]):
         """Stop a server and take it out of the lab. The others notice as they would anywhere."""
         self[name].stop()
         del self._servers[name]
+
+    def run_beside(self, name: str, argv: list[str]) -> Process:
+        """Start another program that ends with this lab, whatever ends that."""
+        self._refuse_stopped()
+        return self._guard.start(name, argv, self.folder, self.folder / f"{name}.log")
+
+    def said_beside(self, name: str) -> str:
+        """The last lines that a program of `run_beside` printed."""
+        with contextlib.suppress(OSError):
+            lines = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()
+            return "\n".join(lines[-5:])
+        return ""
 
     def links(self) -> faults.LinkList:
         """The links between the servers, each once, as the running servers name them.

@@ -1,0 +1,5 @@
+"""Who is connected: the room's services on its hub, and simulated neighbours for one who is alone."""
+
+from labkit.room.simulation import Room, simulate
+
+__all__ = ["Room", "simulate"]

@@ -1,0 +1,90 @@
+"""Simulated neighbours: ordinary NATS clients, a connection each, who do what people in a room do.
+
+They sign the guestbook, answer the roll call, play the lottery and chat. The same seed gives the
+same people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import nats
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+# People of computing, by first name, in the order in which they take their seats.
+NAMES = (
+    "ada", "alan", "barbara", "dennis", "edsger", "frances", "grace", "hedy", "ivan", "jean",
+    "katherine", "leslie", "margaret", "niklaus", "ole", "radia", "shafi", "tony", "whitfield",
+    "xiaoyun", "yann", "zoe", "anita", "bjarne", "claude", "donald", "evelyn", "fernando", "gerald",
+    "howard", "irene", "john", "karen", "linus", "mary", "nancy", "peter", "ralph", "sophie", "tim",
+)  # fmt: skip
+COLOURS = ("red", "green", "blue", "yellow", "violet", "orange", "black", "white")
+FOODS = ("noodles", "dumplings", "pizza", "falafel", "curry", "soup", "waffles", "tacos")
+GREETINGS = ("Hello", "Hi", "Welcome", "Good to see you")
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Somebody in the room: a name, favourites, and what they wrote in the guestbook, oldest first."""
+
+    name: str
+    colour: str
+    food: str
+    entries: tuple[str, ...]
+
+
+def people(seats: int, seed: int) -> list[Neighbour]:
+    """The neighbours at so many seats; a seed always gives the same ones."""
+    chance = random.Random(seed)
+    found = []
+    for number in range(seats):
+        name = NAMES[number % len(NAMES)]
+        name += f"-{number // len(NAMES) + 1}" if number >= len(NAMES) else ""
+        colour, food = chance.choice(COLOURS), chance.choice(FOODS)
+        entries = (f"Hello, I am {name}.", f"I like {food}.", f"Mine is the {colour} laptop.")
+        found.append(Neighbour(name, colour, food, entries[: chance.randint(1, 3)]))
+    return found
+
+
+async def sit_down(url: str, neighbour: Neighbour, everybody: frozenset[str]) -> Client:
+    """Connect a neighbour to the server at `url`, and let it take part; returns its connection."""
+    nc = await nats.connect(
+        url, name=neighbour.name, reconnect_time_wait=0.25, max_reconnect_attempts=-1
+    )
+    for entry in neighbour.entries:
+        await nc.request(f"room.guestbook.sign.{neighbour.name}", entry.encode(), timeout=5)
+
+    async def say_name(message: Msg) -> None:
+        if message.reply:
+            await message.respond(neighbour.name.encode())
+
+    async def chat(message: Msg) -> None:
+        handle = message.subject.split(".")[2]
+        if handle not in everybody and _feels_addressed(neighbour.name, handle, everybody):
+            greeting = random.Random(handle + neighbour.name).choice(GREETINGS)
+            line = f"{greeting}, {handle}! This is {neighbour.name}."
+            await nc.publish(f"room.chat.{neighbour.name}", line.encode())
+
+    await nc.subscribe("room.rollcall", cb=say_name)
+    await nc.subscribe("room.lottery", queue="lottery", cb=say_name)
+    await nc.subscribe("room.chat.*", cb=chat)
+    await nc.flush()
+    return nc
+
+
+def _feels_addressed(name: str, handle: str, everybody: frozenset[str]) -> bool:
+    """Two of the room answer a visitor, always the same two for a handle."""
+    return name in random.Random(handle).sample(sorted(everybody), min(2, len(everybody)))
+
+
+async def fill(url: str, seats: int, seed: int) -> list[Client]:
+    """Let all neighbours sit down, side by side; returns their connections."""
+    here = people(seats, seed)
+    names = frozenset(neighbour.name for neighbour in here)
+    return list(await asyncio.gather(*(sit_down(url, person, names) for person in here)))

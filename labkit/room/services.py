@@ -1,0 +1,148 @@
+"""The services of a room, on its hub: the guestbook and the draw of the lottery, for whoever asks.
+
+Subjects: room.guestbook, room.guestbook.sign.<name>, room.guestbook.guests,
+room.guestbook.guests.<name>, room.draw. Answers are JSON. What cannot be done is answered with a
+service error: a code (400, 404) and a sentence, in the headers that nats.micro uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+import nats.micro
+from nats.js.errors import NoKeysError
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.js.kv import KeyValue
+    from nats.micro.request import Request
+    from nats.micro.service import Service
+
+Answer = Callable[[str, str], Awaitable[Any]]  # (the last part of the subject, the payload)
+
+BUCKET = "guestbook"
+HISTORY = 5  # entries kept for a guest
+LONGEST_ENTRY = 200  # characters
+MOST_DRAWS = 5000  # in one request
+AT_ONCE = 100  # draws that wait for their answers at the same time
+DRAW_TIMEOUT = 2.0  # seconds for a winner to answer
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,30}")
+
+
+class RefusedError(Exception):
+    """A request that cannot be served: a code as HTTP has it, and a sentence."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+async def serve(nc: Client) -> None:
+    """Offer the room's services on this connection, which should be one to the hub."""
+    book = await nc.jetstream().create_key_value(bucket=BUCKET, history=HISTORY)
+    await _guestbook(nc, book)
+    await _lottery(nc)
+
+
+async def _guestbook(nc: Client, book: KeyValue) -> None:
+    service = await nats.micro.add_service(
+        nc, name="guestbook", version="1.0.0", description="Who is in the room, and what they say"
+    )
+
+    async def about(_: str, __: str) -> dict[str, Any]:
+        return {
+            "guests": len(await _names(book)),
+            "to sign": "request room.guestbook.sign.<your name>, with what you want to say",
+            "to read": "request room.guestbook.guests, or room.guestbook.guests.<name>",
+        }
+
+    async def sign(name: str, text: str) -> dict[str, Any]:
+        _refuse_name(name)
+        if not text:
+            raise RefusedError(400, "say something: the payload is your entry")
+        if len(text) > LONGEST_ENTRY:
+            raise RefusedError(400, f"{len(text)} characters; an entry has at most {LONGEST_ENTRY}")
+        await book.put(name, text.encode())
+        return {"name": name, "entry": text}
+
+    async def guests(_: str, __: str) -> list[str]:
+        return await _names(book)
+
+    async def guest(name: str, _: str) -> dict[str, Any]:
+        _refuse_name(name)
+        try:
+            entries = await book.history(name)
+        except NoKeysError:
+            raise RefusedError(404, f"{name} has not signed the guestbook") from None
+        return {"name": name, "entries": [(e.value or b"").decode() for e in entries]}
+
+    await _add(service, "about", "room.guestbook", about)
+    await _add(service, "sign", "room.guestbook.sign.>", sign)
+    await _add(service, "guests", "room.guestbook.guests", guests)
+    await _add(service, "guest", "room.guestbook.guests.>", guest)
+
+
+async def _names(book: KeyValue) -> list[str]:
+    try:
+        return sorted(await book.keys())
+    except NoKeysError:
+        return []
+
+
+def _refuse_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise RefusedError(
+            400, f"{name!r} is no name here; use one token of letters, digits, - and _"
+        )
+
+
+async def _lottery(nc: Client) -> None:
+    """Draw from the queue group that listens on room.lottery: each draw is one request."""
+    service = await nats.micro.add_service(
+        nc, name="lottery", version="1.0.0", description="Draws among those on room.lottery"
+    )
+
+    async def draw(_: str, text: str) -> dict[str, int]:
+        if not (text or "1").isdecimal() or not 1 <= int(text or "1") <= MOST_DRAWS:
+            raise RefusedError(400, f"{text!r} is no number of draws; 1 to {MOST_DRAWS}")
+        winners: Counter[str] = Counter()
+        left = int(text or "1")
+        while left:
+            drawn = await asyncio.gather(*(_winner(nc) for _ in range(min(left, AT_ONCE))))
+            winners.update(drawn)
+            left -= len(drawn)
+        return dict(winners.most_common())
+
+    await _add(service, "draw", "room.draw", draw)
+
+
+async def _winner(nc: Client) -> str:
+    try:
+        reply = await nc.request("room.lottery", b"", timeout=DRAW_TIMEOUT)
+        return str(reply.data.decode(errors="replace"))[:LONGEST_ENTRY]
+    except nats.errors.NoRespondersError:
+        return "(nobody plays)"
+    except nats.errors.TimeoutError:
+        return "(no answer)"
+
+
+async def _add(service: Service, name: str, subject: str, answer: Answer) -> None:
+    """An endpoint that answers in JSON, or with a service error where it refuses."""
+    fixed = subject.removesuffix(">")
+
+    async def handle(request: Request) -> None:
+        try:
+            rest = request.subject.removeprefix(fixed)
+            found = await answer(rest, request.data.decode(errors="replace").strip())
+        except RefusedError as refused:
+            await request.respond_error(code=str(refused.code), description=str(refused))
+        else:
+            await request.respond(json.dumps(found).encode())
+
+    await service.add_endpoint(name=name, subject=subject, handler=handle)

@@ -1,0 +1,111 @@
+"""A room for one: a real hub with its services, simulated neighbours, and your own server as a leaf."""
+
+from __future__ import annotations
+
+import html
+import json
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import labkit
+from labkit.room import neighbours
+from labkit.servers.errors import LabError, NotInTimeError
+from labkit.servers.probe import Conversation
+from labkit.servers.wait import wait_until
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from labkit.servers.processes import Process
+    from labkit.servers.server import Server
+    from labkit.servers.topology import Lab
+
+TOPOLOGY = "room-simulated"
+OPEN_TIMEOUT = 15.0  # seconds for services and neighbours to be there
+MOST_SEATS = 60
+SEED = 1
+SUBJECTS_HEARD = 3  # by each neighbour: roll call, lottery, chat
+NEEDED = {"room.rollcall", "room.chat.*", "room.guestbook.sign.>", "room.draw"}  # across the leaf
+
+
+class Room:
+    """A simulated room: `lab` runs its servers hub, seat and neighbours; `seat` is yours.
+
+    Also a context manager. It ends with the process that made it, however that ends.
+    """
+
+    def __init__(self, lab: Lab, people: list[neighbours.Neighbour]) -> None:
+        self.lab, self.people = lab, people
+
+    @property
+    def seat(self) -> Server:
+        """Your own server, a leaf node of the hub."""
+        return self.lab["seat"]
+
+    async def connect(self, **options: Any) -> Client:
+        """A client of your own server; `options` are those of `nats.connect`."""
+        return await self.lab.connect("seat", **options)
+
+    def stop(self) -> None:
+        """End the room: its people, services and servers. Stopping again does no harm."""
+        self.lab.stop()
+
+    def __enter__(self) -> Room:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        names = ", ".join(person.name for person in self.people)
+        state = "closed" if self.lab.stopped else "open"
+        return f"a room with {len(self.people)} neighbours, {state}: {names}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
+
+
+def simulate(seats: int = 12, seed: int = SEED) -> Room:
+    """Open a room with so many simulated neighbours, and return when all are there.
+
+    The neighbours are real clients with a connection each; a seed always gives the same people.
+    Raises LabError when `seats` is not 1 to 60, or the room is not open after 15 s; then nothing
+    of it is left.
+    """
+    if not 1 <= seats <= MOST_SEATS:
+        raise LabError(f"a room of {seats} seats cannot be simulated; take 1 to {MOST_SEATS}")
+    lab: Lab = labkit.start(TOPOLOGY)
+    people = neighbours.people(seats, seed)
+    arguments = [lab["hub"].url, lab["neighbours"].url, str(seats), str(seed)]
+    try:
+        crew = lab.run_beside("crew", [sys.executable, "-m", "labkit.room.crew", *arguments])
+        wait_until(lambda: _is_open(lab, crew, people), OPEN_TIMEOUT, "the room to open")
+    except NotInTimeError as error:
+        said = lab.said_beside("crew")
+        lab.stop()
+        raise LabError(f"{error}. Its people said: {said or 'nothing'}") from None
+    except BaseException:
+        lab.stop()
+        raise
+    return Room(lab, people)
+
+
+def _is_open(lab: Lab, crew: Process, people: list[neighbours.Neighbour]) -> bool:
+    """Whether all have signed and listen, and the seat can reach them. Raises when the crew is gone."""
+    if not crew.alive:
+        raise LabError(f"the room did not open; its people said: {lab.said_beside('crew')}")
+    with Conversation(lab["hub"].planned.addresses["client"], 2.0) as conversation:
+        guests = conversation.request("room.guestbook.guests", b"", {})
+    if not guests or len(json.loads(guests)) < len(people):
+        return False
+    listening = lab["neighbours"].monitor("connz", limit=MOST_SEATS)["connections"]
+    if sum(connection["subscriptions"] >= SUBJECTS_HEARD for connection in listening) < len(people):
+        return False
+    (link,) = lab["seat"].monitor("leafz", subs=True).get("leafs") or [{}]
+    return set(link.get("subscriptions_list") or ()) >= NEEDED
