@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ NAMES = (
 )  # fmt: skip
 COLOURS = ("red", "green", "blue", "yellow", "violet", "orange", "black", "white")
 FOODS = ("noodles", "dumplings", "pizza", "falafel", "curry", "soup", "waffles", "tacos")
+MOST_GREETINGS = 5  # that a neighbour gives to a handle within PATIENCE seconds
+PATIENCE = 5.0
 GREETINGS = ("Hello", "Hi", "Welcome", "Good to see you")
 
 
@@ -64,9 +67,13 @@ async def sit_down(url: str, neighbour: Neighbour, everybody: frozenset[str]) ->
         if message.reply:
             await message.respond(neighbour.name.encode())
 
+    greeted: dict[str, list[float]] = {}
+
     async def chat(message: Msg) -> None:
         handle = message.subject.split(".")[2]
-        if handle not in everybody and _feels_addressed(neighbour.name, handle, everybody):
+        if handle in everybody or b"hello" not in message.data.lower():
+            return
+        if _feels_addressed(neighbour.name, handle, everybody) and _is_new(greeted, handle):
             greeting = random.Random(handle + neighbour.name).choice(GREETINGS)
             line = f"{greeting}, {handle}! This is {neighbour.name}."
             await nc.publish(f"room.chat.{neighbour.name}", line.encode())
@@ -79,8 +86,16 @@ async def sit_down(url: str, neighbour: Neighbour, everybody: frozenset[str]) ->
 
 
 def _feels_addressed(name: str, handle: str, everybody: frozenset[str]) -> bool:
-    """Two of the room answer a visitor, always the same two for a handle."""
+    """Two of the room greet a visitor who says hello, always the same two for a handle."""
     return name in random.Random(handle).sample(sorted(everybody), min(2, len(everybody)))
+
+
+def _is_new(greeted: dict[str, list[float]], handle: str) -> bool:
+    """Whether a handle was not greeted too often just now: two bots could greet each other for ever."""
+    now = time.monotonic()
+    lately = [moment for moment in greeted.get(handle, ()) if now - moment < PATIENCE]
+    greeted[handle] = [*lately, now]
+    return len(lately) < MOST_GREETINGS
 
 
 async def fill(url: str, seats: int, seed: int) -> list[Client]:

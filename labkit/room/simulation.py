@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labkit.servers.topology import Lab
 
 TOPOLOGY = "room-simulated"
+CREW = "labkit.room.crew"  # the program in which services and neighbours live
 OPEN_TIMEOUT = 15.0  # seconds for services and neighbours to be there
 MOST_SEATS = 60
 SEED = 1
@@ -84,7 +85,7 @@ def simulate(seats: int = 12, seed: int = SEED) -> Room:
     people = neighbours.people(seats, seed)
     arguments = [lab["hub"].url, lab["neighbours"].url, str(seats), str(seed)]
     try:
-        crew = lab.run_beside("crew", [sys.executable, "-m", "labkit.room.crew", *arguments])
+        crew = lab.run_beside("crew", [sys.executable, "-m", CREW, *arguments])
         wait_until(lambda: _is_open(lab, crew, people), OPEN_TIMEOUT, "the room to open")
     except NotInTimeError as error:
         said = lab.said_beside("crew")
@@ -100,12 +101,16 @@ def _is_open(lab: Lab, crew: Process, people: list[neighbours.Neighbour]) -> boo
     """Whether all have signed and listen, and the seat can reach them. Raises when the crew is gone."""
     if not crew.alive:
         raise LabError(f"the room did not open; its people said: {lab.said_beside('crew')}")
-    with Conversation(lab["hub"].planned.addresses["client"], 2.0) as conversation:
-        guests = conversation.request("room.guestbook.guests", b"", {})
+    try:
+        with Conversation(lab["hub"].planned.addresses["client"], 2.0) as conversation:
+            guests = conversation.request("room.guestbook.guests", b"", {})
+    except OSError:  # a machine that is busy
+        return False
     if not guests or len(json.loads(guests)) < len(people):
         return False
-    listening = lab["neighbours"].monitor("connz", limit=MOST_SEATS)["connections"]
-    if sum(connection["subscriptions"] >= SUBJECTS_HEARD for connection in listening) < len(people):
+    listening = lab["neighbours"].monitor("connz", limit=MOST_SEATS + 1)["connections"]
+    ready = [c for c in listening if c.get("name") and c["subscriptions"] >= SUBJECTS_HEARD]
+    if len(ready) < len(people):
         return False
     (link,) = lab["seat"].monitor("leafz", subs=True).get("leafs") or [{}]
     return set(link.get("subscriptions_list") or ()) >= NEEDED

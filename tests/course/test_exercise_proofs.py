@@ -27,6 +27,7 @@ from labkit.course import exercises, notebooks, progress
 ANSWERS = Path(__file__).parent.parent / "exercises"
 EVERY = exercises.registry()
 SAYS = "# says: "
+STARTS = re.compile(r"labkit\.start\(|= simulate\(")
 
 
 def answers(kind: str) -> list[Path]:
@@ -49,7 +50,7 @@ class Section:
         code = [c.source for c in cells if c.cell_type == "code"]
         own = [c.source for c in cells[headings[-1] : at[0]] if c.cell_type == "code"]
         others = [c for c in own if exercises.cell_exercise(c) is None and "await check(" not in c]
-        lab_starts = next(n for n, source in enumerate(code) if "labkit.start(" in source)
+        lab_starts = next(n for n, source in enumerate(code) if STARTS.search(source))
         self.before = [*code[: lab_starts + 1], *others]
         self.solved = cells[at[0]].source
         self.check = cells[at[0] + 1].source

@@ -101,6 +101,7 @@ ARROWS = {
     "servers": ("views", "course", "room", "cli"),
     "views": ("course", "room", "cli"),
     "course": ("cli",),
+    "room": ("course", "cli"),
 }
 
 

@@ -1,0 +1,7 @@
+# says: does not name who called
+async def bot(message):
+    if me in message.data.decode() and me not in message.subject:
+        await nc.publish(f"room.chat.{me}", b"You called?")
+
+
+await nc.subscribe("room.chat.*", cb=bot)

@@ -1,0 +1,2 @@
+# says: and you said nothing within half a second
+chatting = await nc.subscribe("room.chat.*")

@@ -1,0 +1,8 @@
+# says: you spoke on room.chat; your place is room.chat.newcomer
+async def bot(message):
+    caller = message.subject.split(".")[2]
+    if me in message.data.decode():
+        await nc.publish("room.chat", f"You called, {caller}?".encode())
+
+
+await nc.subscribe("room.chat.*", cb=bot)

@@ -1,0 +1,171 @@
+"""The simulated room: its services over the wire, its neighbours, and its end."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import nats.errors
+import psutil
+import pytest
+
+import labkit
+from labkit.room import neighbours, simulate
+from labkit.room.simulation import Room
+from labkit.servers.errors import LabError
+from tests.servers import kernels
+
+NAMES = [person.name for person in neighbours.people(12, seed=1)]
+
+
+@pytest.fixture(scope="module")
+def room():
+    with simulate() as opened:
+        yield opened
+
+
+async def ask(room: Room, subject: str, payload: bytes = b""):
+    """The answer and the service error of a request from the seat, on a connection of its own."""
+    nc = await room.connect(name="stranger")
+    try:
+        reply = await nc.request(subject, payload, timeout=5)
+    finally:
+        await nc.close()
+    headers = reply.headers or {}
+    answer = json.loads(reply.data) if reply.data else None
+    return answer, headers.get("Nats-Service-Error-Code"), headers.get("Nats-Service-Error", "")
+
+
+async def test_all_neighbours_have_signed_when_the_room_is_open(room: Room):
+    answer, _, _ = await ask(room, "room.guestbook.guests")
+    assert sorted(NAMES) == [name for name in answer if name in NAMES]
+
+
+async def test_the_guestbook_tells_how_it_is_used(room: Room):
+    answer, _, _ = await ask(room, "room.guestbook")
+    assert "room.guestbook.sign.<your name>" in answer["to sign"]
+
+
+async def test_a_guest_has_a_history_of_five_entries_oldest_first(room: Room):
+    for number in range(7):
+        await ask(room, "room.guestbook.sign.writer", f"entry {number}".encode())
+    answer, _, _ = await ask(room, "room.guestbook.guests.writer")
+    assert answer == {"name": "writer", "entries": [f"entry {n}" for n in range(2, 7)]}
+
+
+@pytest.mark.parametrize(
+    ("subject", "payload", "code", "says"),
+    [
+        ("room.guestbook.sign.my.name", b"hi", "400", "'my.name' is no name here; use one token"),
+        ("room.guestbook.sign.me!", b"hi", "400", "is no name here"),
+        ("room.guestbook.sign.me", b"", "400", "say something: the payload is your entry"),
+        ("room.guestbook.sign.me", b"x" * 201, "400", "201 characters; an entry has at most 200"),
+        ("room.guestbook.guests.nobody", b"", "404", "nobody has not signed the guestbook"),
+        ("room.draw", b"many", "400", "'many' is no number of draws; 1 to 5000"),
+        ("room.draw", b"0", "400", "is no number of draws"),
+    ],
+)
+async def test_what_cannot_be_done_is_a_service_error(room: Room, subject, payload, code, says):
+    answer, error_code, error = await ask(room, subject, payload)
+    assert (answer, error_code) == (None, code)
+    assert says in error
+
+
+async def test_every_neighbour_answers_the_roll_call(room: Room):
+    nc = await room.connect()
+    inbox = nc.new_inbox()
+    answers = await nc.subscribe(inbox)
+    await nc.publish("room.rollcall", b"", reply=inbox)
+    names = [(await answers.next_msg(timeout=2)).data.decode() for _ in NAMES]
+    assert sorted(names) == sorted(NAMES)
+    with pytest.raises(TimeoutError):
+        await answers.next_msg(timeout=0.2)
+    await nc.close()
+
+
+async def test_every_neighbour_wins_now_and_then(room: Room):
+    winners, _, _ = await ask(room, "room.draw", b"1000")
+    assert set(winners) == set(NAMES)
+    assert sum(winners.values()) == 1000
+
+
+async def test_two_neighbours_greet_who_says_hello_and_two_bots_do_not_greet_for_ever(room: Room):
+    nc = await room.connect()
+    heard = await nc.subscribe("room.chat.*")
+    await nc.publish("room.chat.bot", b"hello")
+    greetings = 0
+    while True:
+        try:
+            line = await heard.next_msg(timeout=0.5)
+        except TimeoutError:
+            break
+        if not line.subject.endswith(".bot"):
+            greetings += 1
+            assert b"bot!" in line.data
+            await nc.publish("room.chat.bot", b"hello again")
+    assert 2 <= greetings <= 2 * neighbours.MOST_GREETINGS
+    await nc.close()
+
+
+async def test_a_hub_that_was_away_has_its_services_again():
+    with simulate(seats=2) as room:
+        room.lab["hub"].restart()
+        nc = await room.connect()
+        deadline = time.monotonic() + 10
+        answer = None
+        while answer is None:
+            try:
+                answer = await nc.request("room.guestbook.guests", timeout=0.5)
+            except nats.errors.Error:  # nobody there yet, until all are connected again
+                assert time.monotonic() < deadline, "the guestbook did not come back"
+        assert json.loads(answer.data) == ["ada", "alan"]
+        await nc.close()
+
+
+def test_a_seed_always_gives_the_same_people():
+    assert neighbours.people(12, 7) == neighbours.people(12, 7)
+    assert neighbours.people(12, 7) != neighbours.people(12, 8)
+    many = neighbours.people(60, 1)
+    assert len({person.name for person in many}) == 60
+
+
+def test_twice_the_seats_cost_the_hub_an_inbox_each():
+    """Neighbours share a leaf node: the hub hears each subject once, however many sit there."""
+
+    def at_the_hub(seats: int) -> int:
+        with simulate(seats) as opened:
+            return int(opened.lab["hub"].monitor("subsz")["num_subscriptions"])
+
+    assert at_the_hub(24) - at_the_hub(12) <= 12
+
+
+@pytest.mark.parametrize("seats", [0, 61])
+def test_a_number_of_seats_that_cannot_be_is_told(seats: int):
+    with pytest.raises(
+        LabError, match=f"a room of {seats} seats cannot be simulated; take 1 to 60"
+    ):
+        simulate(seats)
+
+
+def test_a_room_whose_people_cannot_come_is_told_and_leaves_nothing(monkeypatch):
+    monkeypatch.setattr("labkit.room.simulation.CREW", "labkit.room.nobody")
+    before = labkit.running()
+    with pytest.raises(LabError, match=r"the room did not open; .*No module named"):
+        simulate()
+    assert labkit.running() == before
+
+
+def test_a_room_says_who_is_in_it(room: Room):
+    assert repr(room).startswith("a room with 12 neighbours, open: ada, alan")
+    assert room.seat.name == "seat"
+
+
+@pytest.mark.parametrize("end", kernels.DEADLY)
+def test_a_room_ends_with_its_kernel(end: str):
+    with kernels.kernel() as kernel:
+        kernel.run("from labkit.room import simulate\nroom = simulate()")
+        family = psutil.Process(kernel.pid).children(recursive=True)
+        assert any("labkit.room.crew" in " ".join(process.cmdline()) for process in family)
+        kernels.DEADLY[end](kernel)
+        _, alive = psutil.wait_procs(family, 10)
+        assert not alive
