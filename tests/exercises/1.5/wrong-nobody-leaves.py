@@ -1,0 +1,8 @@
+# says: none of the workers left
+workers = [await lab.connect(name=f"worker-{number}") for number in (1, 2, 3)]
+for worker in workers:
+    await worker.subscribe("resize", queue="resizers", cb=resize)
+
+
+async def drain_one():
+    await workers[1].flush()

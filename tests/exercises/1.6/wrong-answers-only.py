@@ -1,0 +1,3 @@
+# says: return two things
+async def ask_stores(names, deadline):
+    return {}
