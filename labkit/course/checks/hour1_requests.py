@@ -94,8 +94,7 @@ def function_of(look: Look, name: str) -> Callable[..., Awaitable[Any]]:
         "Three endings: the total, 404, 400. Take the order apart inside a `try`; whatever goes wrong "
         "there is a 400. Whether the sku is among the prices is a question for afterwards.",
         "`json.loads` and `int` raise ValueError, a missing key KeyError, an order that is no object "
-        "TypeError. `respond` takes no headers: use "
-        '`pricing.publish(message.reply, b"", headers={...})`.',
+        "TypeError. After `await refuse(...)` leave the callback with `return`.",
     ),
 )
 async def reports_errors(look: Look) -> None:
@@ -232,12 +231,13 @@ async def drained_under_load(look: Look) -> None:
     workers = {s["cid"]: s["msgs"] for s in listening(before, "resize")}
     if not workers:
         look.not_attempted("none of worker-1, worker-2, worker-3 listens on resize yet")
-    look.expect(
+    if not look.expect(
         len(workers) == 3,
         "three workers listen on resize",
         f"{len(workers)} workers listen on resize, not three. Run the exercise's cell once more, "
         "it starts afresh, then check again",
-    )
+    ):
+        return
     load = Load(await look.connect())
     sending = asyncio.create_task(load.run())
     await load.enough.wait()

@@ -1,0 +1,133 @@
+"""What a learner does wrong in notebooks 12 and 14 short of a wrong answer has its sentence too."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import labkit
+from labkit.course.checks import hour1_requests, hour1_wire
+
+
+@pytest.fixture
+def lab() -> Iterator[labkit.Lab]:
+    with labkit.start("single") as lab:
+        yield lab
+
+
+def opened(lab: labkit.Lab, said: bytes) -> socket.socket:
+    """A plain socket on which this was said, and read by the server."""
+    sock = socket.create_connection(lab["n1"].address("client").split(":"), timeout=5)
+    sock.sendall(said)
+    sock.recv(4096)  # INFO
+    return sock
+
+
+async def workers(lab: labkit.Lab) -> None:
+    async def resize(message):
+        await message.respond(b"small " + message.data)
+
+    for number in (1, 2, 3):
+        worker = await lab.connect(name=f"worker-{number}")
+        await worker.subscribe("resize", queue="resizers", cb=resize)
+
+
+async def said(check: object, outcome: str) -> str:
+    result = await check
+    assert result.outcome == outcome, repr(result)
+    return repr(result)
+
+
+@pytest.mark.parametrize("id", ["1.5", "1.6"])
+async def test_a_function_that_was_called_instead_of_given(id: str, lab: labkit.Lab):
+    async def drain_one(): ...
+
+    text = await said(labkit.check(id, drain_one()), "not yet")
+    assert "pass the function itself, without parentheses" in text
+
+
+@pytest.mark.parametrize("id", ["1.5", "1.6"])
+async def test_a_function_that_cannot_be_awaited(id: str, lab: labkit.Lab):
+    assert "write the function: async def" in await said(labkit.check(id, print), "not yet")
+
+
+async def test_a_publisher_that_must_not_be_awaited(lab: labkit.Lab):
+    async def publish_many(subject, payload, count): ...
+
+    text = await said(labkit.check("1.12", publish_many), "not yet")
+    assert "write it with def, not async def" in text
+
+
+async def test_a_drain_that_does_not_come_back(lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hour1_requests, "CALL_TIMEOUT", 0.2)
+    await workers(lab)
+
+    async def drain_one():
+        await asyncio.Event().wait()
+
+    text = await said(labkit.check("1.5", drain_one), "wrong")
+    assert "drain_one did not come back within 0.2 s" in text
+
+
+async def test_a_question_that_is_not_asked_in_time(
+    lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hour1_requests, "CALL_TIMEOUT", 0.2)
+
+    async def ask_stores(names, deadline):
+        await asyncio.Event().wait()
+
+    text = await said(labkit.check("1.6", ask_stores), "wrong")
+    assert "ask_stores did not come back within 0.2 s" in text
+
+
+async def test_a_publisher_that_does_not_come_back(
+    lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hour1_wire, "CALL_TIMEOUT", 0.2)
+    began = time.monotonic()
+
+    def publish_many(subject, payload, count):
+        with opened(lab, b'CONNECT {"verbose": false}\r\n') as sock:
+            sock.recv(4096)  # the server has nothing to say, for two seconds at least
+
+    text = await said(labkit.check("1.12", publish_many), "wrong")
+    assert "publish_many did not come back within 0.2 s" in text
+    assert time.monotonic() - began < 5
+
+
+async def test_a_connect_without_its_line_end(lab: labkit.Lab):
+    with opened(lab, b'CONNECT {"name": "by-hand"}'):
+        text = await said(labkit.check("1.11"), "not yet")
+    assert "does its line end with \\r\\n?" in text
+
+
+async def test_a_connection_that_the_server_has_closed(lab: labkit.Lab):
+    with opened(lab, b'CONNECT {"name": "by-hand"}\r\nSUBSCRIBE ticks.* 1\r\n') as sock:
+        while sock.recv(4096):
+            pass
+        text = await said(labkit.check("1.11"), "not yet")
+    assert "the server closed it: Protocol Violation" in text
+
+
+async def test_a_check_that_is_run_again_after_the_drain(lab: labkit.Lab):
+    await workers(lab)
+    leaving = [c for c in lab.clients._open if c.options["name"] == "worker-2"]
+
+    async def drain_one():
+        await leaving[0].drain()
+
+    assert "2,000 of 2,000" in await said(labkit.check("1.5", drain_one), "right")
+    text = await said(labkit.check("1.5", drain_one), "wrong")
+    assert "2 workers listen on resize, not three. Run the exercise's cell once more" in text
+
+
+async def test_ticks_that_have_come_already(lab: labkit.Lab):
+    with opened(lab, b'CONNECT {"name": "by-hand"}\r\nSUB ticks.* 1\r\nUNSUB 1 3\r\n'):
+        await said(labkit.check("1.11"), "right")
+        text = await said(labkit.check("1.11"), "wrong")
+    assert "three messages end it too: run your cell again" in text
