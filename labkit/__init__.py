@@ -8,10 +8,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "doctor": "labkit.course.doctor",
-    "start": "labkit.servers.topology",
+    "start": "labkit.lab",
     "running": "labkit.servers.topology",
     "connect": "labkit.servers.contexts",
-    "Lab": "labkit.servers.topology",
+    "Lab": "labkit.lab",
+    "trace": "labkit.views.trace",
     "LabError": "labkit.servers.errors",
     "TopologyError": "labkit.servers.errors",
     "check": "labkit.course.exercises",

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from labkit.servers.topology import Lab
+    from labkit.lab import Lab
 
 
 @pytest.fixture
 def nats_topology() -> Iterator[Callable[..., Lab]]:
     """A function that starts a topology as `labkit.start` does; all end with the test."""
-    from labkit.servers.topology import start
+    from labkit.lab import start
 
     with ExitStack() as labs:
 
@@ -45,7 +45,7 @@ def nats_cluster(nats_topology: Callable[..., Lab]) -> Lab:
 @pytest.fixture(scope="session")
 def nats_server_session() -> Iterator[Lab]:
     """A lab of one server with JetStream, for all tests of the session."""
-    from labkit.servers.topology import start
+    from labkit.lab import start
 
     with start("jetstream") as lab:
         yield lab
@@ -54,7 +54,7 @@ def nats_server_session() -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def nats_cluster_session() -> Iterator[Lab]:
     """A lab of three clustered servers with JetStream, for all tests of the session."""
-    from labkit.servers.topology import start
+    from labkit.lab import start
 
     with start("cluster") as lab:
         yield lab

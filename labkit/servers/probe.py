@@ -20,7 +20,11 @@ def fetch(port: int, path: str, timeout: float) -> dict[str, Any]:
         answer = bytearray()
         while chunk := connection.recv(65536):
             answer += chunk
-    found: dict[str, Any] = json.loads(bytes(answer).partition(b"\r\n\r\n")[2])
+    body = bytes(answer).partition(b"\r\n\r\n")[2]
+    try:
+        found: dict[str, Any] = json.loads(body)
+    except ValueError:  # nats-server refuses an option in plain words
+        raise ValueError(body.decode(errors="replace").strip() or "an empty answer") from None
     return found
 
 

@@ -99,17 +99,21 @@ def _has_routes(server: Server, peers: set[str]) -> bool:
 
 def gateways(servers: dict[str, Server]) -> Iterator[tuple[Server, set[str]]]:
     """Each server with the names of the other clusters here that its file has gateways to."""
-    here = {s.planned.setting("gateway", "name") for s in servers.values()} - {None}
+    here = {s.planned.setting("gateway", "name") or "" for s in servers.values()} - {""}
     for server in servers.values():
-        own = server.planned.setting("gateway", "name")
-        named = {
-            setting.value
-            for _, setting in server.planned.file.everything()
-            if setting.key[:2] == ("gateway", "gateways") and setting.name == "name"
-        }
-        others = {name for name in named & here if name and name != own}
+        others = gateways_of(server.planned) & here
         if others:
             yield server, others
+
+
+def gateways_of(planned: PlannedServer) -> set[str]:
+    """The names of the other clusters that the server's file gives a gateway to."""
+    named = {
+        setting.value
+        for _, setting in planned.file.everything()
+        if setting.key[:2] == ("gateway", "gateways") and setting.name == "name" and setting.value
+    }
+    return named - {planned.setting("gateway", "name") or ""}
 
 
 def _has_gateways(server: Server, clusters: set[str]) -> bool:
@@ -233,7 +237,7 @@ def launch_order(servers: Iterable[Server]) -> list[list[Server]]:
         waiting = {
             s.name
             for s in left
-            if any(_listens(o, ports) for ports in remotes(s.planned) for o in left if o is not s)
+            if any(listens(o.planned, ports) for ports in remotes(s.planned) for o in left if o is not s)
         }
         wave = [s for s in left if s.name not in waiting] or left
         waves.append(wave)
@@ -241,8 +245,8 @@ def launch_order(servers: Iterable[Server]) -> list[list[Server]]:
     return waves
 
 
-def _listens(server: Server, ports: set[int]) -> bool:
+def listens(planned: PlannedServer, ports: set[int]) -> bool:
+    """Whether the server accepts leaf nodes on one of these ports, as its file says."""
     return any(
-        lis.kind in ("leafnodes", "websocket") and lis.port in ports
-        for lis in server.planned.listeners
+        lis.kind in ("leafnodes", "websocket") and lis.port in ports for lis in planned.listeners
     )

@@ -8,10 +8,10 @@ import functools
 import html
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from labkit.servers import (
     binary,
@@ -43,6 +43,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 Ports = Literal["free", "well-known"]
 LinkChoice = Literal["forwarded", "direct"]
+SomeLab = TypeVar("SomeLab", bound="Lab")
 
 _RUNNING: list[Lab] = []
 
@@ -52,6 +53,8 @@ class Lab(Mapping[str, Server]):
 
     Also a context manager. Whatever ends this process, its servers end and their files go.
     """
+
+    server_class: ClassVar[type[Server]] = Server  # what lab["n1"] is; a subclass may give more
 
     def __init__(
         self,
@@ -171,7 +174,7 @@ class Lab(Mapping[str, Server]):
             wanted = faults.to_forward([planned])
             dialed |= dict(zip(wanted, ports.free_ports(len(wanted)), strict=True))
         placement.place(planned, self.folder, port_map, iter(free[len(new) :]), dialed)
-        server = Server(planned, self._program, self._guard, self.events)
+        server = self.server_class(planned, self._program, self._guard, self.events)
         try:
             if self._faults:
                 self._faults.open_all(faults.forwards([planned], dialed))
@@ -289,7 +292,7 @@ class Lab(Mapping[str, Server]):
             server.expect_end()
         self._guard.close()
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -315,6 +318,10 @@ class Lab(Mapping[str, Server]):
         return "\n".join([heading, *("  " + "  ".join(row) for row in self.rows())])
 
     def _repr_html_(self) -> str:
+        return self.table()
+
+    def table(self) -> str:
+        """The rows as an HTML table, headed by the topology's name."""
         cells = "".join(
             "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in row) + "</tr>"
             for row in self.rows()
@@ -334,13 +341,13 @@ class ServerNameError(LabError, KeyError):
 
 
 def start(
-    topology: str | Path | Mapping[str, str] = "single",
-    *,
+    lab_class: type[SomeLab],
+    topology: str | Path | Mapping[str, str],
     ports: Ports = "free",
     links: LinkChoice = "forwarded",
     timeout: float = START_TIMEOUT,
-) -> Lab:
-    """Start a topology and return when it is usable.
+) -> SomeLab:
+    """Start a topology and return it, as a lab of this class, when it is usable.
 
     `topology` is the name of a folder in server-configs, a path to a folder of .conf files or to
     one file, or a mapping of server name to config text. Each file is one server. `ports="free"`
@@ -373,8 +380,11 @@ def start(
         placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
         forwarded = (ports, links) == ("free", "forwarded") and faults.to_forward(planned)
         breaker, events = faults.Faults(guard) if forwarded else None, Events()
-        servers, port_map = _launch(planned, program, guard, ports, timeout, breaker, events)
-        lab = Lab(name, servers, guard, program, port_map, events, breaker, made)
+        make = functools.partial(
+            lab_class.server_class, binary=program, guard=guard, events=events
+        )
+        servers, port_map = _launch(planned, make, guard, ports, timeout, breaker)
+        lab = lab_class(name, servers, guard, program, port_map, events, breaker, made)
         lab.write_context()
         return lab
     except BaseException:
@@ -471,12 +481,11 @@ def _replace_earlier(name: str) -> None:
 
 def _launch(
     planned: list[PlannedServer],
-    program: binary.Binary,
+    make: Callable[[PlannedServer], Server],
     guard: Guard,
     choice: Ports,
     timeout: float,
     breaker: faults.Faults | None,
-    events: Events,
 ) -> tuple[dict[str, Server], dict[int, int]]:
     """Place, launch and wait for all servers; with free ports again while one was taken meanwhile."""
     if choice == "well-known":
@@ -486,7 +495,7 @@ def _launch(
         port_map = _assign(planned, guard, choice, dialed)
         if breaker and breaker.open(faults.forwards(planned, dialed)) is not None:
             continue
-        servers = {p.name: Server(p, program, guard, events) for p in planned}
+        servers = {p.name: make(p) for p in planned}
         try:
             readiness_deadline = time.monotonic() + timeout
             for wave in readiness.launch_order(servers.values()):
