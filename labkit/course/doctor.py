@@ -107,7 +107,7 @@ def _message() -> list[Finding]:
     what = "a message"
     began = time.perf_counter()
     try:
-        with topology.start({"doctor": ""}) as lab:
+        with topology.start(topology.Lab, {"doctor": ""}) as lab:
             started = time.perf_counter()
             _in_a_thread(lambda: asyncio.run(_round_trip(lab)))
     except (LabError, OSError, TimeoutError) as error:

@@ -237,7 +237,12 @@ def launch_order(servers: Iterable[Server]) -> list[list[Server]]:
         waiting = {
             s.name
             for s in left
-            if any(listens(o.planned, ports) for ports in remotes(s.planned) for o in left if o is not s)
+            if any(
+                listens(o.planned, ports)
+                for ports in remotes(s.planned)
+                for o in left
+                if o is not s
+            )
         }
         wave = [s for s in left if s.name not in waiting] or left
         waves.append(wave)

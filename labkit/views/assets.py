@@ -79,7 +79,13 @@ def _leaders_word(answers: Answers[Row], rows: Any) -> list[Row]:
         for row in rows(page):
             leads = row.get("leader") == server
             home = row["cluster"] or server
-            key = (row["domain"] or "", home, row["account"], row.get("stream_name", ""), row["name"])
+            key = (
+                row["domain"] or "",
+                home,
+                row["account"],
+                row.get("stream_name", ""),
+                row["name"],
+            )
             if key not in kept or (leads and not kept[key][0]):
                 kept[key] = leads, row
     return [row for _, row in kept.values()]
@@ -121,7 +127,8 @@ def _stream_rows(page: Row) -> Iterator[Row]:
         yield {
             **common,
             **{key: settings[key] for key in STREAMS if key in settings},
-            **{"num_deleted": 0, **flatten(state)},
+            "num_deleted": 0,
+            **flatten(state),
             **_placement(stream.get("cluster")),
             "name": stream["name"],
             "created": stream["created"],
@@ -135,7 +142,8 @@ def _consumer_rows(page: Row) -> Iterator[Row]:
             one = settings.get("filter_subject")
             yield {
                 **common,
-                **{"push_bound": False, "paused": False},
+                "push_bound": False,
+                "paused": False,
                 **{key: settings[key] for key in CONSUMERS if key in settings},
                 **{k: v for k, v in flatten(consumer).items() if k in CONSUMERS},
                 **_placement(consumer.get("cluster")),

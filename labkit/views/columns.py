@@ -20,9 +20,8 @@ TIME, DURATION = "datetime64[ns, UTC]", "timedelta64[ns]"
 # By the last part of a field's name. Numbers under these names are nanoseconds (Go's
 # time.Duration), strings are what Go prints, like "1h2m3s"; timeouts are numbers of seconds.
 DURATIONS = frozenset(
-    "rtt uptime idle ping_interval write_deadline sync_interval max_age ack_wait duplicate_window "
-    "wait_time max_wait_time max_expires inactive_threshold idle_heartbeat active lag_time "
-    "pause_remaining lame_duck_duration".split()
+    ("rtt", "uptime", "idle", "ping_interval", "write_deadline", "sync_interval", "max_age")
+    + ("ack_wait", "duplicate_window", "wait_time", "max_wait_time", "pause_remaining")
 )
 SECONDS = frozenset(("auth_timeout", "tls_timeout"))
 NUMBERS = frozenset(("cpu", "cache_hit_rate", "avg_fanout"))  # a whole one is printed without point

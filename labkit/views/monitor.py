@@ -59,7 +59,9 @@ class Page:
         """
         query = self._query(options)
         answers = ask(lab.values(), lambda server: self.read(server, query))
-        rows: list[Row] = [{"server": name, **row} for name, rows in answers.given.items() for row in rows]
+        rows: list[Row] = [
+            {"server": name, **row} for name, rows in answers.given.items() for row in rows
+        ]
         return noted(frame(rows, {"server": TEXT, **self.columns}), answers.silent)
 
     def _query(self, options: Options) -> dict[str, Any]:
@@ -175,7 +177,9 @@ def _accounts(server: Server, options: Options) -> list[Row]:
         if detail is None:
             known = ", ".join(sorted(overview["accounts"]))
             raise LabError(f"{server.name} has no account {name!r}; there are: {known}")
-        lists = {key: detail.pop(key) for key in ("mappings", "imports", "exports") if key in detail}
+        lists = {
+            key: detail.pop(key) for key in ("mappings", "imports", "exports") if key in detail
+        }
         rows.append({**flatten(detail), "is_system": name == overview["system_account"], **lists})
     return rows
 

@@ -189,9 +189,9 @@ def _gateways(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[L
                 continue
             asked = [(said[s.name], to) for s, to in ends if s.name in said]
             found = [
-                pages["gatewayz"]["outbound_gateways"][to]["connection"]
-                for pages, to in asked
-                if to in (pages["gatewayz"].get("outbound_gateways") or {})
+                page["gatewayz"]["outbound_gateways"][to]["connection"]
+                for page, to in asked
+                if to in (page["gatewayz"].get("outbound_gateways") or {})
             ]
             sides = all(any(s.name in said for s in members[name]) for name in (here, there))
             partly = f"{len(found)} of {len(asked)} up" if 0 < len(found) < len(asked) else ""
@@ -245,12 +245,10 @@ def _accounts(near: Page, far: list[Page]) -> str:
     return f"{here} → {there}"
 
 
-def _outside(
-    lab: Mapping[str, Server], said: Mapping[str, Page]
-) -> Iterator[tuple[Node, Link]]:
+def _outside(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[tuple[Node, Link]]:
     """Leaf nodes that are connected to this lab and not of it, such as other people's."""
-    for hub, pages in said.items():
-        rows = [r for r in _leafs(pages) if not r.get("is_spoke") and r["name"] not in lab]
+    for hub, page in said.items():
+        rows = [r for r in _leafs(page) if not r.get("is_spoke") and r["name"] not in lab]
         seen: Counter[str] = Counter()
         for row in sorted(rows, key=lambda row: (row["name"], row["account"])):
             seen[row["name"]] += 1

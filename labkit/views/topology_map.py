@@ -1,0 +1,402 @@
+"""The map: a snapshot of a topology, drawn as an SVG that notebooks, GitHub and slides can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.views import svg
+from labkit.views.layout import (
+    ARC,
+    LONGEST_NAME,
+    PILL_HEIGHT,
+    PILL_PITCH,
+    PILL_WIDTH,
+    PILLS,
+    Layout,
+    Place,
+    arrange,
+)
+from labkit.views.snapshot import ELSEWHERE, Client, Link, Node, Snapshot
+from labkit.views.svg import Curve, Point, Style
+from labkit.views.trace import Event, Trace
+
+MARGIN = 12.0
+LEGEND = 34.0
+SIGNS = {"stopped": "■", "exited": "✕", "paused": "❚❚", ELSEWHERE: "◌"}
+LETTERS_IN_A_PILL = 18
+
+
+@dataclass(frozen=True)
+class Map:
+    """A picture of a topology; `svg` is its text."""
+
+    svg: str
+    summary: str
+
+    def save(self, path: str | Path) -> Path:
+        """Write the SVG to a file and return its path."""
+        path = Path(path)
+        path.write_text(self.svg + "\n", encoding="utf-8")
+        return path
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def __repr__(self) -> str:
+        return self.summary
+
+
+def draw(snapshot: Snapshot, *, rtt: bool = False, trace: Trace | None = None) -> Map:
+    """Draw a snapshot, with round-trip times and the hops of a traced message where they are wanted."""
+    return _Drawing(snapshot, arrange(snapshot), rtt, trace).map()
+
+
+def time_of(nanoseconds: int) -> str:
+    """A round-trip time for a person: "245 µs", "1.2 ms"."""
+    if nanoseconds < 1_000_000:
+        return f"{nanoseconds / 1000:.0f} µs"
+    return f"{nanoseconds / 1_000_000:.1f} ms"
+
+
+def shortened(name: str, letters: int) -> str:
+    """The name, cut to so many letters."""
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
+class _Drawing:
+    """Puts lines, then boxes, then words on the page."""
+
+    def __init__(self, snapshot: Snapshot, layout: Layout, rtt: bool, trace: Trace | None) -> None:
+        self.snapshot, self.layout, self.rtt, self.trace = snapshot, layout, rtt, trace
+        self.nodes = {node.name: node for node in snapshot.nodes}
+        self.hidden = {n: block for block, names in layout.counted.items() for n in names}
+        self.lines: list[str] = []
+        self.shapes: list[str] = []
+        self.words: list[str] = []
+        self.client_places: dict[tuple[str, str], Point] = {}
+
+    def map(self) -> Map:
+        for block, place in self.layout.frames.items():
+            self.frame(block, place)
+        for link in self.snapshot.links:
+            if link.a not in self.hidden and link.b not in self.hidden:
+                self.link(link)
+        for name, place in self.layout.servers.items():
+            self.server(self.nodes[name], place)
+        for block, place in self.layout.counts.items():
+            self.count(block, place)
+        if self.trace is not None:
+            self.steps(self.trace)
+        width = max(self.layout.width, self.legend_width()) + 2 * MARGIN
+        height = self.layout.height + LEGEND + 2 * MARGIN
+        dx = (width - self.layout.width) / 2
+        moved = f'<g transform="translate({svg.number(dx)},{svg.number(MARGIN)})">'
+        parts = [moved, *self.lines, *self.shapes, *self.words, "</g>"]
+        parts += self.legend(MARGIN, height - MARGIN - LEGEND / 2 + 6)
+        summary = self.summary()
+        return Map(svg.document(width, height, summary, parts), summary)
+
+    def summary(self) -> str:
+        """The picture in a sentence."""
+        down = [f"{n.name} ({n.state})" for n in self.snapshot.nodes if n.state in DOWN_STATES]
+        lost = sum(not link.up for link in self.snapshot.links)
+        parts = [f"{len(self.snapshot.nodes)} servers, {len(self.snapshot.links)} links"]
+        parts += [f"down: {', '.join(down)}"] if down else []
+        parts += [f"{lost} links down"] if lost else []
+        return "; ".join(parts)
+
+    def frame(self, block: str, place: Place) -> None:
+        style = Style("#7f9bb82e", "#7187a0", "")
+        self.lines.insert(0, svg.box(place.x, place.y, place.width, place.height, style, 12))
+        name = block.removeprefix("cluster").strip()
+        words = f"cluster {name}" if name else "cluster"
+        gateway = any(k.kind == "gateway" and block in (k.a, k.b) for k in self.snapshot.links)
+        routes = sum(node.block == block for node in self.snapshot.nodes) > 1
+        words = words if routes or not gateway else f"region {name}"
+        x = place.x - place.width / 2 + 16 + 3 * len(words)
+        self.words.append(svg.pill(x, place.y - place.height / 2, words, svg.TITLE))
+
+    # Links
+
+    def link(self, link: Link) -> None:
+        curve = self.curve(link.kind, link.a, link.b)
+        self.lines.append(svg.line(curve, link.kind, link.up))
+        dense = link.kind == "leaf" and self.layout.servers[link.a].trunk is not None
+        said = [link.label] if link.label and not dense else []
+        if self.rtt and link.up and link.rtt is not None and not dense:
+            said.append(time_of(link.rtt))
+        if not link.up and not dense:
+            said.insert(0, "✕ down")
+        if said:
+            self.words.append(svg.pill(*curve.label, " · ".join(said), svg.NOTE))
+        elif not link.up:
+            self.words.append(svg.disc(curve.label[0], curve.label[1], "✕", svg.NOTE))
+
+    def curve(self, kind: str, a: str, b: str) -> Curve:
+        """The way of a link between two servers, a server and a cluster, or two clusters."""
+        if kind == "gateway":
+            return self.arc(a, b)
+        if kind == "leaf":
+            return self.branch(a, b)
+        return self.route(self.layout.servers[a], self.layout.servers[b])
+
+    def route(self, a: Place, b: Place) -> Curve:
+        """Straight; around those between them where members stand one below the other."""
+        between = [p for p in self.layout.servers.values() if p.x == a.x == b.x and a.y < p.y < b.y]
+        if not between:
+            return svg.straight(edge(a, b), edge(b, a))
+        out = 16 + 12 * len(between)
+        left = a.x - a.width / 2
+        return svg.bend((left, a.y), (left - out, a.y), (left - out, b.y), (left, b.y))
+
+    def arc(self, a: str, b: str) -> Curve:
+        """Over the tops of the clusters, higher for those further apart."""
+        one, two = sorted((self.layout.frames[a], self.layout.frames[b]), key=lambda p: p.x)
+        order = sorted(place.x for place in self.layout.frames.values())
+        apart = order.index(two.x) - order.index(one.x)
+        inset = 22 + 14 * (apart - 1)
+        start = one.x + one.width / 2 - inset, one.y - one.height / 2
+        end = two.x - two.width / 2 + inset, two.y - two.height / 2
+        if apart > 1:
+            start, end = (one.x, start[1]), (two.x, end[1])
+        high = min(start[1], end[1]) - ARC * (apart + 0.6)
+        return svg.bend(start, (start[0], high), (end[0], high), end)
+
+    def branch(self, leaf: str, hub: str) -> Curve:
+        """From a hub down to its leaf, by the trunk of its column where it stands in one."""
+        low = self.layout.servers.get(leaf) or self.layout.counts[self.hidden[leaf]]
+        high = self.layout.servers.get(hub) or self.layout.frames[hub]
+        beneath = any(
+            p is not high and abs(p.x - high.x) < p.width and 0 < p.y - high.y < low.y - high.y - 60
+            for p in self.layout.servers.values()
+            if p.trunk is None
+        )
+        start: Point = (high.x, high.y + high.height / 2)
+        pull: Point = (high.x, start[1] + 40)
+        if beneath and hub in self.layout.servers:
+            start = (high.x - high.width / 2, high.y)
+            pull = (start[0] - 46, high.y + 30)
+        if low.trunk is not None:
+            top = self.column_top(low) - 22
+            down = svg.bend(start, pull, (low.trunk, top - 24), (low.trunk, top))
+            left = low.x - low.width / 2
+            path = f"{down.path} L{svg.at((low.trunk, low.y))} L{svg.at((left, low.y))}"
+            return Curve(path, ((low.trunk + left) / 2, low.y))
+        end = (low.x, low.y - low.height / 2)
+        return svg.bend(start, pull, (low.x, end[1] - 40), end)
+
+    def column_top(self, place: Place) -> float:
+        return min(p.y for p in self.layout.servers.values() if p.trunk == place.trunk)
+
+    # Servers and clients
+
+    def server(self, node: Node, place: Place) -> None:
+        style = {"running": svg.SERVER, ELSEWHERE: svg.OUTSIDE}.get(node.state, svg.DOWN)
+        self.shapes.append(svg.box(place.x, place.y, place.width, place.height, style))
+        star = "★ " if node.leader else ""
+        name = star + shortened(node.name, LONGEST_NAME)
+        if place.shelf == "inside":
+            self.seat(node, place, name, style)
+            return
+        self.words.append(svg.text(place.x, place.y - 7, name, style.ink, 13, bold=True))
+        about = self.about(node)
+        if about:
+            self.words.append(svg.text(place.x, place.y + 11, about, style.ink, 10.5))
+        else:
+            self.words[-1] = svg.text(place.x, place.y, name, style.ink, 13, bold=True)
+        self.clients(node, place)
+
+    def about(self, node: Node) -> str:
+        """The second line in a server's box."""
+        if node.state != "running":
+            return f"{SIGNS[node.state]} {node.state}"
+        if node.leader:
+            return "JetStream leader"
+        if node.domain:
+            return f"JetStream {shortened(node.domain, 12)}"
+        return "JetStream" if node.jetstream else ""
+
+    def seat(self, node: Node, place: Place, name: str, style: Style) -> None:
+        """A leaf node in a column: one line, with its state or how many clients it has."""
+        left, right = place.x - place.width / 2, place.x + place.width / 2
+        self.words.append(svg.text(left + 9, place.y, name, style.ink, 12, True, "start"))
+        link = next((k for k in self.snapshot.links if k.a == node.name), None)
+        count = sum(client.count for client in node.clients)
+        if node.state != "running":
+            words = f"{SIGNS[node.state]} {node.state}"
+            self.words.append(svg.text(right - 8, place.y, words, style.ink, 10, anchor="end"))
+        else:
+            if count:
+                self.words.append(svg.pill(right - 14, place.y, str(count), svg.CLIENT, 10))
+            if self.rtt and link is not None and link.rtt is not None and link.up:
+                words = time_of(link.rtt)
+                self.words.append(
+                    svg.text(right - 30, place.y, words, style.ink, 9.5, anchor="end")
+                )
+
+    def clients(self, node: Node, place: Place) -> None:
+        shown = list(node.clients)
+        rest = 0
+        if len(shown) > PILLS:
+            rest = sum(client.count for client in shown[PILLS - 1 :])
+            shown = shown[: PILLS - 1]
+        labels: list[tuple[Client | None, str]] = [(c, self.client_words(c)) for c in shown]
+        if rest:
+            labels.append((None, f"and {rest} more"))
+        for position, (client, words) in enumerate(labels):
+            x, y, start = client_spot(place, position, len(labels))
+            near = x if place.shelf == "below" else x - PILL_WIDTH / 2 * (1 if x > place.x else -1)
+            end = (near, y if place.shelf != "below" else y - PILL_HEIGHT / 2)
+            if place.shelf != "below" or position == 0:
+                self.lines.append(svg.line(self.twig(start, end, place), "client"))
+            self.shapes.append(svg.box(x, y, PILL_WIDTH, PILL_HEIGHT, svg.CLIENT, PILL_HEIGHT / 2))
+            self.words.append(svg.text(x, y, words, svg.CLIENT.ink, 10.5))
+            if client is not None:
+                self.client_places[node.name, client.name] = (near, end[1])
+
+    def twig(self, start: Point, end: Point, place: Place) -> Curve:
+        if place.shelf == "below":
+            return svg.straight(start, end)
+        middle = (start[0] + end[0]) / 2
+        return svg.bend(start, (middle, start[1]), (middle, end[1]), end)
+
+    def client_words(self, client: Client) -> str:
+        many = f" ×{client.count}" if client.count > 1 else ""
+        tail = many + (f" · {time_of(client.rtt)}" if self.rtt and client.rtt else "")
+        return shortened(client.name, LETTERS_IN_A_PILL + 2 - len(tail)) + tail
+
+    def count(self, block: str, place: Place) -> None:
+        """One box for many leaf nodes: how many, and which of them are not there."""
+        names = set(self.layout.counted[block])
+        links = [link for link in self.snapshot.links if link.a in names]
+        lost = sorted({link.a for link in links if not link.up})
+        hub = next(link.b for link in links)
+        curve = self.branch(links[0].a, hub)
+        self.lines.append(svg.line(curve, "leaf", len(lost) < len(names)))
+        for offset in (8, 4):
+            self.shapes.append(
+                svg.box(place.x + offset, place.y + offset, place.width, place.height, svg.SERVER)
+            )
+        self.shapes.append(svg.box(place.x, place.y, place.width, place.height, svg.SERVER))
+        ink = svg.SERVER.ink
+        self.words.append(svg.text(place.x, place.y - 7, f"{len(names)} leaf nodes", ink, 13, True))
+        words = (
+            f"✕ down: {shortened(', '.join(lost), 30)} ({len(lost)})" if lost else "all connected"
+        )
+        self.words.append(svg.text(place.x, place.y + 11, words, ink, 10.5))
+
+    # A traced message
+
+    def steps(self, trace: Trace) -> None:
+        """The way of a message: each step an arrow with its number, in the order of the trace."""
+        for number, (curve, label) in enumerate(self.way(trace), 1):
+            self.words.append(svg.line(curve, "step", arrow=True))
+            self.words.append(svg.disc(*label, str(number), svg.STEP))
+
+    def way(self, trace: Trace) -> Iterator[tuple[Curve, Point]]:
+        for event in trace.events:
+            if event.server not in self.layout.servers or event.kind is None:
+                continue
+            if event.kind == "CLIENT":
+                yield self.client_step(event)
+            elif event.type == "egress" and event.name in self.layout.servers:
+                yield self.server_step(event.server, event.name)
+
+    def server_step(self, a: str, b: str) -> tuple[Curve, Point]:
+        one, two = self.layout.servers[a], self.layout.servers[b]
+        leaf = next(
+            (k for k in self.snapshot.links if k.kind == "leaf" and {k.a, k.b} == {a, b}), None
+        )
+        if leaf is None:
+            curve = svg.straight(edge(one, two), edge(two, one))
+            return curve, curve.label
+        curve = self.branch(leaf.a, leaf.b)
+        if leaf.a == a:
+            curve = reverse(curve)
+        return curve, curve.label
+
+    def client_step(self, event: Event) -> tuple[Curve, Point]:
+        """Between a client and its server: by the client's own line where it is shown."""
+        place = self.layout.servers[event.server]
+        side = -1 if place.shelf == "left" else 1
+        near: Point = (place.x + side * place.width / 2, place.y)
+        away: Point = (near[0] + side * 30, near[1] - 16)
+        if place.shelf == "below":
+            near, away = (place.x, place.y + place.height / 2), (place.x, place.y + 41)
+        away = self.client_places.get((event.server, event.name or ""), away)
+        curve = self.twig(near, away, place)
+        label = ((near[0] + away[0]) / 2, (near[1] + away[1]) / 2)
+        if event.type == "ingress":
+            curve = self.twig(away, near, place)
+        return curve, label
+
+    # Legend
+
+    def legend_entries(self) -> list[tuple[str, str]]:
+        kinds = [
+            k for k in ("route", "gateway", "leaf") if any(s.kind == k for s in self.snapshot.links)
+        ]
+        entries = [(kind, "leaf link" if kind == "leaf" else kind) for kind in kinds]
+        if any(not link.up for link in self.snapshot.links):
+            entries.append(("down", "down"))
+        if any(node.clients for node in self.snapshot.nodes):
+            entries.append(("client", "client"))
+        if any(node.leader for node in self.snapshot.nodes):
+            entries.append(("★", "JetStream leader"))
+        if self.trace is not None:
+            entries.append(("step", f"{shortened(self.trace.subject, 30)}, step by step"))
+        return entries
+
+    def legend_width(self) -> float:
+        return sum(46 + 5.9 * len(words) for _, words in self.legend_entries()) + 10
+
+    def legend(self, x: float, y: float) -> Iterator[str]:
+        entries = self.legend_entries()
+        if not entries:
+            return
+        width = self.legend_width()
+        yield svg.box(x + width / 2, y, width, 22, svg.NOTE, 11)
+        x += 12
+        for kind, words in entries:
+            if kind == "★":
+                yield svg.text(x + 12, y, "★", svg.NOTE.ink, 12)
+            else:
+                shown = "route" if kind == "down" else kind
+                yield svg.line(svg.straight((x, y), (x + 24, y)), shown, kind != "down")
+            yield svg.text(x + 30, y, words, svg.NOTE.ink, 10.5, anchor="start")
+            x += 46 + 5.9 * len(words)
+
+
+DOWN_STATES = ("stopped", "exited", "paused")
+
+
+def edge(a: Place, b: Place) -> Point:
+    """Where the straight line from the middle of `a` to that of `b` leaves the box of `a`."""
+    dx, dy = b.x - a.x, b.y - a.y
+    reach = [size / 2 / abs(d) for size, d in ((a.width, dx), (a.height, dy)) if d]
+    part = min(reach, default=0.0)
+    return a.x + dx * part, a.y + dy * part
+
+
+def reverse(curve: Curve) -> Curve:
+    """The same line from its end to its start."""
+    marks = curve.path.replace("M", "").replace("C", "").replace("L", "").split()
+    points = marks[::-1]
+    if len(points) == 4:
+        return Curve(f"M{points[0]} C{' '.join(points[1:])}", curve.label)
+    straight, bent = points[: len(points) - 4], points[len(points) - 4 :]
+    path = "M" + " L".join([*straight, bent[0]]) + f" C{' '.join(bent[1:])}"
+    return Curve(path, curve.label)
+
+
+def client_spot(place: Place, position: int, count: int) -> tuple[float, float, Point]:
+    """Where a server's client stands, by its middle, and where its line begins."""
+    if place.shelf == "below":
+        top = place.y + place.height / 2
+        return place.x, top + 18 + PILL_HEIGHT / 2 + position * PILL_PITCH, (place.x, top)
+    side = -1 if place.shelf == "left" else 1
+    x = place.x + side * (place.width / 2 + 28 + PILL_WIDTH / 2)
+    y = place.y + (position - (count - 1) / 2) * PILL_PITCH
+    return x, y, (place.x + side * place.width / 2, place.y)
