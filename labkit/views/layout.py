@@ -18,7 +18,8 @@ SEAT_HEIGHT = 28.0  # of a leaf's in a column
 LETTER = 7.6  # width, at the size of names
 PILL_WIDTH, PILL_HEIGHT, PILL_PITCH = 118.0, 19.0, 23.0
 PILLS = 4  # places for clients beside a server; more are counted in the last
-SHELF = PILL_WIDTH + 34  # what the clients beside a server take
+REACH = 28.0  # from a server to its clients
+SHELF = PILL_WIDTH + REACH + 6  # what the clients beside a server take
 GAP = 56.0  # between blocks
 FRAME = 20.0  # between a cluster's frame and its servers
 TITLE = 14.0  # more of it above, for the cluster's name
@@ -34,7 +35,8 @@ LONGEST_NAME = 24  # letters; longer names are cut
 class Place:
     """A box by its centre; `shelf` is where its clients go: "right", "left", "below" or "inside".
 
-    `trunk` is the x of the line that leads to it, for leaf nodes in columns.
+    `trunk` is the x of the line that leads to it, for leaf nodes in columns; `reach` the length
+    of the lines to its clients.
     """
 
     x: float
@@ -43,6 +45,7 @@ class Place:
     height: float
     shelf: str = "right"
     trunk: float | None = None
+    reach: float = REACH
 
     def moved(self, dx: float, dy: float) -> Place:
         trunk = None if self.trunk is None else self.trunk + dx
@@ -55,6 +58,7 @@ class Layout:
 
     width: float = 0.0
     height: float = 0.0
+    middle: float | None = None  # the x that goes below its hub's; None for half the width
     servers: dict[str, Place] = field(default_factory=dict)
     frames: dict[str, Place] = field(default_factory=dict)
     counts: dict[str, Place] = field(default_factory=dict)
@@ -88,8 +92,15 @@ class _Arranger:
         for block in self.members:
             if block in self.parents:
                 self.children.setdefault(self.parents[block], []).append(block)
-        longest = max((len(node.name) for node in snapshot.nodes), default=0)
-        self.box = max(132.0, LETTER * min(longest + 3, LONGEST_NAME) + 24)
+        names = max((len(node.name) for node in snapshot.nodes), default=0)
+        domains = max((len(node.domain) for node in snapshot.nodes if node.domain), default=0)
+        self.box = max(
+            132.0,
+            LETTER * min(names + 3, LONGEST_NAME) + 24,
+            5.6 * len("JetStream, domain ") + 5.6 * min(domains, LONGEST_NAME) + 18
+            if domains
+            else 0.0,
+        )
         self.gateways = {end for k in snapshot.links if k.kind == "gateway" for end in (k.a, k.b)}
 
     def everything(self) -> Layout:
@@ -134,17 +145,20 @@ class _Arranger:
         names = self.members[block]
         if block.startswith("server"):
             place = Place(self.box / 2, HEIGHT / 2, self.box, HEIGHT)
-            return Layout(self.box + SHELF, HEIGHT, {names[0]: place})
+            return Layout(self.box + SHELF, HEIGHT, place.x, {names[0]: place})
         spots = self.ring(len(names)) if ring else self.pile(len(names))
         left, top = min(x for x, _ in spots), min(y for _, y in spots)
         wide = max(x for x, _ in spots) - left + self.box
         high = max(y for _, y in spots) - top + HEIGHT
         spare = SHELF - FRAME if any(x < 0 for x, _ in spots) else 0.0
         dx, dy = spare + FRAME + self.box / 2 - left, FRAME + TITLE + HEIGHT / 2 - top
-        servers = {
-            name: Place(x + dx, y + dy, self.box, HEIGHT, "left" if x < -1 else "right")
-            for name, (x, y) in zip(names, spots, strict=True)
-        }
+        servers = {}
+        for name, (x, y) in zip(names, spots, strict=True):
+            from_middle = abs(x - left - (wide - self.box) / 2)
+            edge = wide / 2 + FRAME - from_middle - self.box / 2  # from the box to the frame
+            reach = REACH if edge > REACH + PILL_WIDTH else edge + 8  # within it, or outside
+            shelf = "left" if x < -1 else "right"
+            servers[name] = Place(x + dx, y + dy, self.box, HEIGHT, shelf, reach=reach)
         frame = Place(
             spare + FRAME + wide / 2,
             FRAME + TITLE / 2 + high / 2,
@@ -152,7 +166,7 @@ class _Arranger:
             high + 2 * FRAME + TITLE,
         )
         width = spare + wide + 2 * FRAME + SHELF - FRAME
-        return Layout(width, frame.height, servers, {block: frame})
+        return Layout(width, frame.height, frame.x, servers, {block: frame})
 
     def ring(self, count: int) -> list[tuple[float, float]]:
         """Members around a centre; two side by side."""
@@ -160,7 +174,7 @@ class _Arranger:
             return [(0, 0)]
         if count == 2:
             return [(-self.box * 0.8, 0), (self.box * 0.8, 0)]
-        wide, high = self.box * (0.55 + 0.17 * count), 30.0 + 20 * count
+        wide, high = self.box * (0.62 + 0.17 * count), 30.0 + 20 * count
         angles = [math.tau * number / count - math.pi / 2 for number in range(count)]
         return [(round(wide * math.cos(a), 1), round(high * math.sin(a), 1)) for a in angles]
 
@@ -171,7 +185,7 @@ class _Arranger:
     def leaf(self, name: str) -> Layout:
         """A leaf node in a row: its clients are below it."""
         place = Place(self.box / 2, HEIGHT / 2, self.box, HEIGHT, "below")
-        return Layout(self.box, HEIGHT + 18 + PILLS * PILL_PITCH, {name: place})
+        return Layout(self.box, HEIGHT + 18 + PILLS * PILL_PITCH, servers={name: place})
 
     def columns(self, names: list[str]) -> Layout:
         """Many leaf nodes: columns, each with a trunk at its left."""
@@ -181,7 +195,7 @@ class _Arranger:
         rows = math.ceil(len(names) / max(columns, 3))
         columns = math.ceil(len(names) / rows)
         pitch = wide + TRUNK + 14
-        layout = Layout(columns * pitch, rows * (SEAT_HEIGHT + 8))
+        layout = Layout(columns * pitch - 14, rows * (SEAT_HEIGHT + 8))
         for number, name in enumerate(names):
             column, row = divmod(number, rows)
             x, y = column * pitch + TRUNK + wide / 2, row * (SEAT_HEIGHT + 8) + SEAT_HEIGHT / 2
@@ -192,7 +206,7 @@ class _Arranger:
     def count(self, block: str, names: list[str]) -> Layout:
         """Too many leaf nodes to show each: one box that counts them."""
         place = Place(130, HEIGHT / 2, 260, HEIGHT, "inside")
-        return Layout(260, HEIGHT, counts={block: place}, counted={block: names})
+        return Layout(260, HEIGHT + 12, counts={block: place}, counted={block: names})
 
 
 def _in_a_row(parts: list[Layout], dy: float = 0.0) -> Layout:
@@ -202,15 +216,19 @@ def _in_a_row(parts: list[Layout], dy: float = 0.0) -> Layout:
         row.put(part, x, dy)
         x += part.width + GAP / 2
     row.width = max(0.0, x - GAP / 2)
+    row.middle = parts[0].middle if len(parts) == 1 else None
     return row
 
 
 def _stacked(layers: list[Layout]) -> Layout:
-    """Layers one below the other, each in the middle."""
-    stack = Layout(width=max(layer.width for layer in layers))
+    """Layers one below the other, their middles in line."""
+    middles = [layer.width / 2 if layer.middle is None else layer.middle for layer in layers]
+    line = max(middles)
+    stack = Layout(middle=line)
     y = 0.0
-    for layer in layers:
-        stack.put(layer, (stack.width - layer.width) / 2, y)
+    for layer, middle in zip(layers, middles, strict=True):
+        stack.put(layer, line - middle, y)
+        stack.width = max(stack.width, line - middle + layer.width)
         y += layer.height + GAP
     stack.height = y - GAP
     return stack

@@ -80,7 +80,7 @@ class _Drawing:
     def map(self) -> Map:
         for block, place in self.layout.frames.items():
             self.frame(block, place)
-        for link in self.snapshot.links:
+        for link in sorted(self.snapshot.links, key=lambda link: link.up):  # down ones underneath
             if link.a not in self.hidden and link.b not in self.hidden:
                 self.link(link)
         for name, place in self.layout.servers.items():
@@ -90,9 +90,8 @@ class _Drawing:
         if self.trace is not None:
             self.steps(self.trace)
         width = max(self.layout.width, self.legend_width()) + 2 * MARGIN
-        height = self.layout.height + LEGEND + 2 * MARGIN
-        dx = (width - self.layout.width) / 2
-        moved = f'<g transform="translate({svg.number(dx)},{svg.number(MARGIN)})">'
+        height = self.layout.height + 2 * MARGIN + (LEGEND if self.legend_entries() else 0)
+        moved = f'<g transform="translate({svg.number(MARGIN)},{svg.number(MARGIN)})">'
         parts = [moved, *self.lines, *self.shapes, *self.words, "</g>"]
         parts += self.legend(MARGIN, height - MARGIN - LEGEND / 2 + 6)
         summary = self.summary()
@@ -116,7 +115,7 @@ class _Drawing:
         routes = sum(node.block == block for node in self.snapshot.nodes) > 1
         words = words if routes or not gateway else f"region {name}"
         x = place.x - place.width / 2 + 16 + 3 * len(words)
-        self.words.append(svg.pill(x, place.y - place.height / 2, words, svg.TITLE))
+        self.words.append(svg.pill(x, place.y - place.height / 2 + 16, words, svg.TITLE))
 
     # Links
 
@@ -215,7 +214,7 @@ class _Drawing:
         if node.leader:
             return "JetStream leader"
         if node.domain:
-            return f"JetStream {shortened(node.domain, 12)}"
+            return f"JetStream, domain {shortened(node.domain, LONGEST_NAME)}"
         return "JetStream" if node.jetstream else ""
 
     def seat(self, node: Node, place: Place, name: str, style: Style) -> None:
@@ -265,7 +264,7 @@ class _Drawing:
     def client_words(self, client: Client) -> str:
         many = f" ×{client.count}" if client.count > 1 else ""
         tail = many + (f" · {time_of(client.rtt)}" if self.rtt and client.rtt else "")
-        return shortened(client.name, LETTERS_IN_A_PILL + 2 - len(tail)) + tail
+        return shortened(client.name, LETTERS_IN_A_PILL - len(tail)) + tail
 
     def count(self, block: str, place: Place) -> None:
         """One box for many leaf nodes: how many, and which of them are not there."""
@@ -281,7 +280,9 @@ class _Drawing:
             )
         self.shapes.append(svg.box(place.x, place.y, place.width, place.height, svg.SERVER))
         ink = svg.SERVER.ink
-        self.words.append(svg.text(place.x, place.y - 7, f"{len(names)} leaf nodes", ink, 13, True))
+        clients = sum(c.count for name in names for c in self.nodes[name].clients)
+        title = f"{len(names)} leaf nodes" + (f", {clients} clients" if clients else "")
+        self.words.append(svg.text(place.x, place.y - 7, title, ink, 13, True))
         words = (
             f"✕ down: {shortened(', '.join(lost), 30)} ({len(lost)})" if lost else "all connected"
         )
@@ -397,6 +398,6 @@ def client_spot(place: Place, position: int, count: int) -> tuple[float, float, 
         top = place.y + place.height / 2
         return place.x, top + 18 + PILL_HEIGHT / 2 + position * PILL_PITCH, (place.x, top)
     side = -1 if place.shelf == "left" else 1
-    x = place.x + side * (place.width / 2 + 28 + PILL_WIDTH / 2)
+    x = place.x + side * (place.width / 2 + place.reach + PILL_WIDTH / 2)
     y = place.y + (position - (count - 1) / 2) * PILL_PITCH
     return x, y, (place.x + side * place.width / 2, place.y)
