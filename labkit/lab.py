@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from labkit.servers import server
 from labkit.servers import topology as topologies
 from labkit.servers.server import START_TIMEOUT
-from labkit.servers.topology import Ports
+from labkit.servers.topology import LinkChoice, Ports
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -295,6 +295,7 @@ def start(
     topology: str | Path | Mapping[str, str] = "single",
     *,
     ports: Ports = "free",
+    links: LinkChoice = "forwarded",
     timeout: float = START_TIMEOUT,
 ) -> Lab:
     """Start a topology and return when it is usable.
@@ -302,9 +303,11 @@ def start(
     The topology is the name of a folder in server-configs, a path to a folder of .conf files or to
     one file, or a mapping of server name to config text. Each file is one server. `ports="free"`
     moves every loopback port to a free one, so that labs never collide; "well-known" keeps the
-    files' own. In a notebook a lab of the same name that runs is replaced.
+    files' own. `links="forwarded"` puts a forwarder between servers, so that links can be cut and
+    delayed; with "direct", and on well-known ports, servers dial each other themselves, which is
+    faster. In a notebook a lab of the same name that runs is replaced.
 
     Raises TopologyError or ConfigError, in the server's own words, when the topology is not
     usable within `timeout` seconds; then everything it had started is stopped.
     """
-    return topologies.start(Lab, topology, ports, timeout)
+    return topologies.start(Lab, topology, ports, links, timeout)

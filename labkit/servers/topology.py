@@ -241,6 +241,16 @@ class Lab(Mapping[str, Server]):
         breaker.apply()
         self.events.note(f"delay of {ms:g} ms", a, b)
 
+    @property
+    def cuts(self) -> frozenset[faults.Pair]:
+        """The pairs of servers between which links are cut now."""
+        return frozenset(self._faults.cut if self._faults else ())
+
+    @property
+    def delays(self) -> dict[faults.Pair, float]:
+        """The delay each way, in milliseconds, between pairs of servers whose links have one now."""
+        return dict(self._faults.delay if self._faults else {})
+
     def heal(self, a: str | None = None, b: str | None = None) -> None:
         """Make links whole again, all or the one between `a` and `b`: not cut, not delayed.
 
@@ -380,9 +390,7 @@ def start(
         placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
         forwarded = (ports, links) == ("free", "forwarded") and faults.to_forward(planned)
         breaker, events = faults.Faults(guard) if forwarded else None, Events()
-        make = functools.partial(
-            lab_class.server_class, binary=program, guard=guard, events=events
-        )
+        make = functools.partial(lab_class.server_class, binary=program, guard=guard, events=events)
         servers, port_map = _launch(planned, make, guard, ports, timeout, breaker)
         lab = lab_class(name, servers, guard, program, port_map, events, breaker, made)
         lab.write_context()

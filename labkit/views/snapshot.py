@@ -6,6 +6,7 @@ server or link that is down keeps its place; what is there comes from the monito
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from typing import Any
 from labkit.servers import readiness
 from labkit.servers.placement import PlannedServer
 from labkit.servers.server import Server
+from labkit.servers.topology import Lab
 from labkit.views.asking import ask
 from labkit.views.columns import nanoseconds
 from labkit.views.monitor import pages
@@ -50,7 +52,8 @@ class Link:
     """A connection that should be there: its ends (servers or blocks), and whether it is.
 
     `rtt` in nanoseconds, None if not measured. A leaf link has its leaf in `a`; `choice` is the
-    block of the servers among which the leaf may choose, where there are several.
+    block of the servers among which the leaf may choose, where there are several. `cut` and
+    `delay` (milliseconds each way) are what this lab has done to it.
     """
 
     kind: str
@@ -60,6 +63,8 @@ class Link:
     label: str = ""
     rtt: int | None = None
     choice: str = ""
+    cut: bool = False
+    delay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Snapshot:
     parents: Mapping[str, str]
 
 
-def take(lab: Mapping[str, Server]) -> Snapshot:
+def take(lab: Lab) -> Snapshot:
     """Ask every running server, several at once, and put their answers together."""
     said = ask(lab.values(), _pages_of).given
     nodes = [_node(server, said.get(name)) for name, server in lab.items()]
@@ -90,7 +95,18 @@ def take(lab: Mapping[str, Server]) -> Snapshot:
         for link in leafs:
             if link.a == node.name and link.choice and link.choice != node.block:
                 parents[node.block] = link.choice
+    links = [_broken(link, lab) for link in links]
     return Snapshot((*nodes, *(node for node, _ in outside)), tuple(links), parents)
+
+
+def _broken(link: Link, lab: Lab) -> Link:
+    """The link with what `lab.cut` and `lab.delay` have done; to a cluster, when to every member."""
+    ends = (
+        [s.name for s in lab.values() if block_of(s.planned) == e] or [e] for e in (link.a, link.b)
+    )
+    pairs = {frozenset(pair) for pair in itertools.product(*ends)}
+    delays = lab.delays
+    return replace(link, cut=pairs <= lab.cuts, delay=max(delays.get(pair, 0.0) for pair in pairs))
 
 
 def steady(snapshot: Snapshot) -> Snapshot:

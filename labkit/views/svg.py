@@ -7,6 +7,7 @@ to be known. What colour says, a shape, a dash or a word says too.
 from __future__ import annotations
 
 import html
+import re
 from dataclasses import dataclass
 
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
@@ -16,10 +17,11 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Curve:
-    """A line as SVG path data, with the point where its label goes."""
+    """A line as SVG path data, with the point where its label goes, and one for a mark before it."""
 
     path: str
     label: Point
+    mark: Point
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,8 @@ DOWN_LINE = "#7b8794"
 
 def number(value: float) -> str:
     """A length with one digit after the point at most, so that pictures are the same everywhere."""
-    text = f"{value:.1f}"
-    return (
-        text.removesuffix(".0").replace("-0", "0")
-        if text in ("-0.0", "-0")
-        else text.removesuffix(".0")
-    )
+    short = f"{value:.1f}".removesuffix(".0")
+    return "0" if short == "-0" else short
 
 
 def at(point: Point) -> str:
@@ -67,13 +65,31 @@ def at(point: Point) -> str:
 
 def straight(a: Point, b: Point) -> Curve:
     """A line between two points."""
-    return Curve(f"M{at(a)} L{at(b)}", ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2))
+    label, mark = (tuple(a[i] + (b[i] - a[i]) * t for i in (0, 1)) for t in (0.5, 0.28))
+    return Curve(f"M{at(a)} L{at(b)}", (label[0], label[1]), (mark[0], mark[1]))
 
 
 def bend(a: Point, c: Point, d: Point, b: Point) -> Curve:
     """A Bézier curve from a to b, pulled towards c and d."""
-    x, y = ((a[i] + 3 * c[i] + 3 * d[i] + b[i]) / 8 for i in (0, 1))
-    return Curve(f"M{at(a)} C{at(c)} {at(d)} {at(b)}", (x, y))
+    return Curve(
+        f"M{at(a)} C{at(c)} {at(d)} {at(b)}", on_bend(0.5, a, c, d, b), on_bend(0.25, a, c, d, b)
+    )
+
+
+def on_bend(t: float, *points: Point) -> Point:
+    """The point of a Bézier curve at t, from 0 to 1."""
+    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+    x, y = (sum(w * p[i] for w, p in zip(weights, points, strict=True)) for i in (0, 1))
+    return x, y
+
+
+def reverse(curve: Curve) -> Curve:
+    """The same line from its end to its start."""
+    points = re.findall(r"[-\d.]+,[-\d.]+", curve.path)[::-1]
+    bent = 4 if "C" in curve.path else 1
+    straight, rest = points[: len(points) - bent + 1], points[len(points) - bent + 1 :]
+    path = "M" + " L".join(straight) + (f" C{' '.join(rest)}" if rest else "")
+    return Curve(path, curve.label, curve.mark)
 
 
 def line(curve: Curve, kind: str, up: bool = True, arrow: bool = False) -> str:

@@ -122,16 +122,20 @@ class _Drawing:
     def link(self, link: Link) -> None:
         curve = self.curve(link.kind, link.a, link.b)
         self.lines.append(svg.line(curve, link.kind, link.up))
+        words = self.link_words(link)
         dense = link.kind == "leaf" and self.layout.servers[link.a].trunk is not None
-        said = [link.label] if link.label and not dense else []
-        if self.rtt and link.up and link.rtt is not None and not dense:
-            said.append(time_of(link.rtt))
-        if not link.up and not dense:
-            said.insert(0, "✕ down")
-        if said:
-            self.words.append(svg.pill(*curve.label, " · ".join(said), svg.NOTE))
-        elif not link.up:
-            self.words.append(svg.disc(curve.label[0], curve.label[1], "✕", svg.NOTE))
+        if dense and not link.up:
+            self.words.append(svg.disc(curve.label[0], curve.label[1], words[0], svg.NOTE))
+        elif words and not dense:
+            self.words.append(svg.pill(*curve.label, words, svg.NOTE))
+
+    def link_words(self, link: Link) -> str:
+        """What stands on a link: whether it is down, the accounts it joins, delay and round trip."""
+        said = [] if link.up else ["✂ cut" if link.cut else "✕ down"]
+        said += [link.label] if link.label else []
+        said += [f"delay {link.delay:g} ms"] if link.delay else []
+        said += [time_of(link.rtt)] if self.rtt and link.up and link.rtt else []
+        return " · ".join(said)
 
     def curve(self, kind: str, a: str, b: str) -> Curve:
         """The way of a link between two servers, a server and a cluster, or two clusters."""
@@ -182,7 +186,8 @@ class _Drawing:
             down = svg.bend(start, pull, (low.trunk, top - 24), (low.trunk, top))
             left = low.x - low.width / 2
             path = f"{down.path} L{svg.at((low.trunk, low.y))} L{svg.at((left, low.y))}"
-            return Curve(path, ((low.trunk + left) / 2, low.y))
+            stub = ((low.trunk + left) / 2, low.y)
+            return Curve(path, stub, stub)
         end = (low.x, low.y - low.height / 2)
         return svg.bend(start, pull, (low.x, end[1] - 40), end)
 
@@ -253,7 +258,7 @@ class _Drawing:
             self.shapes.append(svg.box(x, y, PILL_WIDTH, PILL_HEIGHT, svg.CLIENT, PILL_HEIGHT / 2))
             self.words.append(svg.text(x, y, words, svg.CLIENT.ink, 10.5))
             if client is not None:
-                self.client_places[node.name, client.name] = (near, end[1])
+                self.client_places[node.name, client.name] = (x, y)
 
     def twig(self, start: Point, end: Point, place: Place) -> Curve:
         if place.shelf == "below":
@@ -292,9 +297,10 @@ class _Drawing:
 
     def steps(self, trace: Trace) -> None:
         """The way of a message: each step an arrow with its number, in the order of the trace."""
-        for number, (curve, label) in enumerate(self.way(trace), 1):
-            self.words.append(svg.line(curve, "step", arrow=True))
-            self.words.append(svg.disc(*label, str(number), svg.STEP))
+        way = list(self.way(trace))
+        self.words += [svg.line(curve, "step", arrow=True) for curve, _ in way]
+        self.words += [svg.disc(*label, str(n), svg.STEP) for n, (_, label) in enumerate(way, 1)]
+        self.done_there(trace)
 
     def way(self, trace: Trace) -> Iterator[tuple[Curve, Point]]:
         for event in trace.events:
@@ -306,32 +312,60 @@ class _Drawing:
                 yield self.server_step(event.server, event.name)
 
     def server_step(self, a: str, b: str) -> tuple[Curve, Point]:
+        """Along the link of the two servers; over the top where they are in different clusters."""
         one, two = self.layout.servers[a], self.layout.servers[b]
+        if self.nodes[a].block == self.nodes[b].block:
+            curve = self.route(one, two)
+            return curve, curve.mark
         leaf = next(
             (k for k in self.snapshot.links if k.kind == "leaf" and {k.a, k.b} == {a, b}), None
         )
         if leaf is None:
-            curve = svg.straight(edge(one, two), edge(two, one))
-            return curve, curve.label
+            top = min(place.y - place.height / 2 for place in self.layout.frames.values())
+            start, end = self.roof(one), self.roof(two)
+            curve = svg.bend(start, (start[0], top - ARC), (end[0], top - ARC), end)
+            return curve, curve.mark
         curve = self.branch(leaf.a, leaf.b)
-        if leaf.a == a:
-            curve = reverse(curve)
-        return curve, curve.label
+        curve = svg.reverse(curve) if leaf.a == a else curve
+        return curve, curve.mark
+
+    def roof(self, place: Place) -> Point:
+        """Where a line to another cluster leaves a server: above, or at its right below another."""
+        covered = any(p.x == place.x and p.y < place.y for p in self.layout.servers.values())
+        if covered:
+            return place.x + place.width / 2 - 4, place.y - place.height / 2 + 4
+        return place.x + place.width / 4, place.y - place.height / 2
 
     def client_step(self, event: Event) -> tuple[Curve, Point]:
         """Between a client and its server: by the client's own line where it is shown."""
         place = self.layout.servers[event.server]
+        spot = self.client_places.get((event.server, event.name or ""))
+        x, y = client_spot(place, 0, 1)[:2] if spot is None else spot
         side = -1 if place.shelf == "left" else 1
-        near: Point = (place.x + side * place.width / 2, place.y)
-        away: Point = (near[0] + side * 30, near[1] - 16)
         if place.shelf == "below":
-            near, away = (place.x, place.y + place.height / 2), (place.x, place.y + 41)
-        away = self.client_places.get((event.server, event.name or ""), away)
-        curve = self.twig(near, away, place)
-        label = ((near[0] + away[0]) / 2, (near[1] + away[1]) / 2)
-        if event.type == "ingress":
-            curve = self.twig(away, near, place)
-        return curve, label
+            near = (place.x + place.width / 2 - 10, place.y + place.height / 2)
+            away = (x + PILL_WIDTH / 2, y)
+            curve = svg.bend(near, (near[0] + 28, y), (near[0] + 28, y), away)
+            label = (x - PILL_WIDTH / 2, y)
+        else:
+            near = (place.x + side * place.width / 2, place.y)
+            away = (x - side * PILL_WIDTH / 2, y)
+            curve = self.twig(near, away, place)
+            label = (x + side * PILL_WIDTH / 2, y)
+        return (svg.reverse(curve) if event.type == "ingress" else curve), label
+
+    def done_there(self, trace: Trace) -> None:
+        """Below each server what it did to the message: stored, mapped, handed to an account."""
+        for name, place in self.layout.servers.items():
+            words = [
+                {"JetStream": f"stored in {event.name}"}.get(event.type)
+                or (f"→ {event.to}" if event.type == "subject mapping" else f"→ {event.account}")
+                for event in trace.events
+                if event.server == name and event.type not in ("ingress", "egress")
+            ]
+            if words:
+                y = place.y + place.height / 2
+                self.words.append(svg.pill(place.x, y, shortened(" · ".join(words), 36), svg.STEP))
 
     # Legend
 
@@ -379,17 +413,6 @@ def edge(a: Place, b: Place) -> Point:
     reach = [size / 2 / abs(d) for size, d in ((a.width, dx), (a.height, dy)) if d]
     part = min(reach, default=0.0)
     return a.x + dx * part, a.y + dy * part
-
-
-def reverse(curve: Curve) -> Curve:
-    """The same line from its end to its start."""
-    marks = curve.path.replace("M", "").replace("C", "").replace("L", "").split()
-    points = marks[::-1]
-    if len(points) == 4:
-        return Curve(f"M{points[0]} C{' '.join(points[1:])}", curve.label)
-    straight, bent = points[: len(points) - 4], points[len(points) - 4 :]
-    path = "M" + " L".join([*straight, bent[0]]) + f" C{' '.join(bent[1:])}"
-    return Curve(path, curve.label)
 
 
 def client_spot(place: Place, position: int, count: int) -> tuple[float, float, Point]:

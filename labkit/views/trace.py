@@ -175,7 +175,7 @@ def is_complete(reports: list[Report]) -> bool:
 
 
 def _hop(report: Report) -> str:
-    return (report["request"].get("header") or {}).get(HOP, [""])[0]
+    return str((report["request"].get("header") or {}).get(HOP, [""])[0])
 
 
 def _events(reports: list[Report]) -> Iterator[Event]:
