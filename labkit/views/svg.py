@@ -17,11 +17,10 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Curve:
-    """A line as SVG path data, with the point where its label goes, and one for a mark before it."""
+    """A line as SVG path data, with the point where its label goes."""
 
     path: str
     label: Point
-    mark: Point
 
 
 @dataclass(frozen=True)
@@ -65,22 +64,13 @@ def at(point: Point) -> str:
 
 def straight(a: Point, b: Point) -> Curve:
     """A line between two points."""
-    label, mark = (tuple(a[i] + (b[i] - a[i]) * t for i in (0, 1)) for t in (0.5, 0.28))
-    return Curve(f"M{at(a)} L{at(b)}", (label[0], label[1]), (mark[0], mark[1]))
+    return Curve(f"M{at(a)} L{at(b)}", ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2))
 
 
 def bend(a: Point, c: Point, d: Point, b: Point) -> Curve:
     """A Bézier curve from a to b, pulled towards c and d."""
-    return Curve(
-        f"M{at(a)} C{at(c)} {at(d)} {at(b)}", on_bend(0.5, a, c, d, b), on_bend(0.25, a, c, d, b)
-    )
-
-
-def on_bend(t: float, *points: Point) -> Point:
-    """The point of a Bézier curve at t, from 0 to 1."""
-    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
-    x, y = (sum(w * p[i] for w, p in zip(weights, points, strict=True)) for i in (0, 1))
-    return x, y
+    x, y = ((a[i] + 3 * c[i] + 3 * d[i] + b[i]) / 8 for i in (0, 1))
+    return Curve(f"M{at(a)} C{at(c)} {at(d)} {at(b)}", (x, y))
 
 
 def reverse(curve: Curve) -> Curve:
@@ -89,7 +79,7 @@ def reverse(curve: Curve) -> Curve:
     bent = 4 if "C" in curve.path else 1
     straight, rest = points[: len(points) - bent + 1], points[len(points) - bent + 1 :]
     path = "M" + " L".join(straight) + (f" C{' '.join(rest)}" if rest else "")
-    return Curve(path, curve.label, curve.mark)
+    return Curve(path, curve.label)
 
 
 def line(curve: Curve, kind: str, up: bool = True, arrow: bool = False) -> str:
@@ -130,10 +120,15 @@ def text(
     )
 
 
+def pill_width(words: str, size: float = 10.5) -> float:
+    """How wide a pill with these words is."""
+    return 5.9 * size / 10.5 * len(words) + 14
+
+
 def pill(x: float, y: float, words: str, style: Style, size: float = 10.5) -> str:
     """Words on a rounded shape as wide as they need."""
-    width = 5.9 * size / 10.5 * len(words) + 14
-    return box(x, y, width, size + 7, style, (size + 7) / 2) + text(x, y, words, style.ink, size)
+    shape = box(x, y, pill_width(words, size), size + 7, style, (size + 7) / 2)
+    return shape + text(x, y, words, style.ink, size)
 
 
 def disc(x: float, y: float, words: str, style: Style) -> str:

@@ -187,7 +187,7 @@ class _Drawing:
             left = low.x - low.width / 2
             path = f"{down.path} L{svg.at((low.trunk, low.y))} L{svg.at((left, low.y))}"
             stub = ((low.trunk + left) / 2, low.y)
-            return Curve(path, stub, stub)
+            return Curve(path, stub)
         end = (low.x, low.y - low.height / 2)
         return svg.bend(start, pull, (low.x, end[1] - 40), end)
 
@@ -298,7 +298,7 @@ class _Drawing:
     def steps(self, trace: Trace) -> None:
         """The way of a message: each step an arrow with its number, in the order of the trace."""
         way = list(self.way(trace))
-        self.words += [svg.line(curve, "step", arrow=True) for curve, _ in way]
+        self.shapes += [svg.line(curve, "step", arrow=True) for curve, _ in way]
         self.words += [svg.disc(*label, str(n), svg.STEP) for n, (_, label) in enumerate(way, 1)]
         self.done_there(trace)
 
@@ -314,20 +314,19 @@ class _Drawing:
     def server_step(self, a: str, b: str) -> tuple[Curve, Point]:
         """Along the link of the two servers; over the top where they are in different clusters."""
         one, two = self.layout.servers[a], self.layout.servers[b]
+        link = next((k for k in self.snapshot.links if {k.a, k.b} == {a, b}), None)
         if self.nodes[a].block == self.nodes[b].block:
             curve = self.route(one, two)
-            return curve, curve.mark
-        leaf = next(
-            (k for k in self.snapshot.links if k.kind == "leaf" and {k.a, k.b} == {a, b}), None
-        )
-        if leaf is None:
+        elif link is not None:
+            curve = self.branch(link.a, link.b)
+            curve = svg.reverse(curve) if link.a == a else curve
+        else:
             top = min(place.y - place.height / 2 for place in self.layout.frames.values())
             start, end = self.roof(one), self.roof(two)
             curve = svg.bend(start, (start[0], top - ARC), (end[0], top - ARC), end)
-            return curve, curve.mark
-        curve = self.branch(leaf.a, leaf.b)
-        curve = svg.reverse(curve) if leaf.a == a else curve
-        return curve, curve.mark
+        words = self.link_words(link) if link and one.trunk is two.trunk else ""
+        beside = svg.pill_width(words) / 2 + 10 if words else 0
+        return curve, (curve.label[0] + beside, curve.label[1])
 
     def roof(self, place: Place) -> Point:
         """Where a line to another cluster leaves a server: above, or at its right below another."""
@@ -343,9 +342,14 @@ class _Drawing:
         x, y = client_spot(place, 0, 1)[:2] if spot is None else spot
         side = -1 if place.shelf == "left" else 1
         if place.shelf == "below":
-            near = (place.x + place.width / 2 - 10, place.y + place.height / 2)
-            away = (x + PILL_WIDTH / 2, y)
-            curve = svg.bend(near, (near[0] + 28, y), (near[0] + 28, y), away)
+            bottom = place.y + place.height / 2
+            first = y - bottom < PILL_PITCH * 1.5
+            near, away = (x, bottom), (x, y - PILL_HEIGHT / 2)
+            curve = svg.straight(near, away)
+            if not first:  # around those above it
+                near, away = (x + place.width / 2 - 8, bottom), (x + PILL_WIDTH / 2, y)
+                bow = away[0] + 26
+                curve = svg.bend(near, (bow, bottom + 16), (bow, y), away)
             label = (x - PILL_WIDTH / 2, y)
         else:
             near = (place.x + side * place.width / 2, place.y)
@@ -364,7 +368,7 @@ class _Drawing:
                 if event.server == name and event.type not in ("ingress", "egress")
             ]
             if words:
-                y = place.y + place.height / 2
+                y = place.y + place.height / 2 + 9
                 self.words.append(svg.pill(place.x, y, shortened(" · ".join(words), 36), svg.STEP))
 
     # Legend
