@@ -7,7 +7,6 @@ to be known. What colour says, a shape, a dash or a word says too.
 from __future__ import annotations
 
 import html
-import re
 from dataclasses import dataclass
 
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
@@ -73,23 +72,22 @@ def bend(a: Point, c: Point, d: Point, b: Point) -> Curve:
     return Curve(f"M{at(a)} C{at(c)} {at(d)} {at(b)}", (x, y))
 
 
-def reverse(curve: Curve) -> Curve:
-    """The same line from its end to its start."""
-    points = re.findall(r"[-\d.]+,[-\d.]+", curve.path)[::-1]
-    bent = 4 if "C" in curve.path else 1
-    straight, rest = points[: len(points) - bent + 1], points[len(points) - bent + 1 :]
-    path = "M" + " L".join(straight) + (f" C{' '.join(rest)}" if rest else "")
-    return Curve(path, curve.label)
-
-
-def line(curve: Curve, kind: str, up: bool = True, arrow: bool = False) -> str:
+def line(curve: Curve, kind: str, up: bool = True) -> str:
     """A link of this kind; dashed and grey when it is down."""
     colour, width = LINES[kind]
     dash = "" if up else ' stroke-dasharray="6 6"'
-    head = ' marker-end="url(#step)"' if arrow else ""
     return (
         f'<path d="{curve.path}" fill="none" stroke="{colour if up else DOWN_LINE}" '
-        f'stroke-width="{number(width)}"{dash}{head}/>'
+        f'stroke-width="{number(width)}"{dash}/>'
+    )
+
+
+def arrow(curve: Curve, head: str) -> str:
+    """A step of a message along this line, with its head at the line's "start" or "end"."""
+    colour, width = LINES["step"]
+    return (
+        f'<path d="{curve.path}" fill="none" stroke="{colour}" stroke-width="{number(width)}" '
+        f'marker-{head}="url(#step-{head})"/>'
     )
 
 
@@ -141,16 +139,18 @@ def disc(x: float, y: float, words: str, style: Style) -> str:
 
 def document(width: float, height: float, title: str, parts: list[str]) -> str:
     """A whole SVG with a name for those who cannot see it. No script, nothing from elsewhere."""
-    arrow = (
-        '<defs><marker id="step" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="4.2" '
-        f'markerHeight="4.2" orient="auto"><path d="M0,0 L10,5 L0,10 z" fill="{LINES["step"][0]}"/>'
-        "</marker></defs>"
+    heads = "".join(
+        f'<marker id="step-{end}" viewBox="0 0 10 10" refX="{x}" refY="5" markerWidth="4.2" '
+        f'markerHeight="4.2" orient="auto"><path d="{triangle}" fill="{LINES["step"][0]}"/></marker>'
+        for end, x, triangle in (
+            ("end", 9, "M0,0 L10,5 L0,10 z"),
+            ("start", 1, "M10,0 L0,5 L10,10 z"),
+        )
     )
+    defs = f"<defs>{heads}</defs>" if any("url(#step-" in part for part in parts) else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}" '
         f'width="{number(width)}" height="{number(height)}" style="max-width:100%;height:auto" '
         f'font-family="{FONT}" role="img" aria-label="{html.escape(title)}">'
-        f"<title>{html.escape(title)}</title>{arrow if 'url(#step)' in ''.join(parts) else ''}"
-        + "\n".join(["", *parts])
-        + "\n</svg>"
+        f"<title>{html.escape(title)}</title>{defs}" + "\n".join(["", *parts]) + "\n</svg>"
     )

@@ -29,6 +29,15 @@ LETTERS_IN_A_PILL = 18
 
 
 @dataclass(frozen=True)
+class Step:
+    """A step of a message: its line, at which end the arrow's head is, and where its number goes."""
+
+    curve: Curve
+    head: str
+    label: Point
+
+
+@dataclass(frozen=True)
 class Map:
     """A picture of a topology; `svg` is its text."""
 
@@ -147,7 +156,11 @@ class _Drawing:
 
     def route(self, a: Place, b: Place) -> Curve:
         """Straight; around those between them where members stand one below the other."""
-        between = [p for p in self.layout.servers.values() if p.x == a.x == b.x and a.y < p.y < b.y]
+        between = [
+            p
+            for p in self.layout.servers.values()
+            if p.x == a.x == b.x and min(a.y, b.y) < p.y < max(a.y, b.y)
+        ]
         if not between:
             return svg.straight(edge(a, b), edge(b, a))
         out = 16 + 12 * len(between)
@@ -170,26 +183,36 @@ class _Drawing:
     def branch(self, leaf: str, hub: str) -> Curve:
         """From a hub down to its leaf, by the trunk of its column where it stands in one."""
         low = self.layout.servers.get(leaf) or self.layout.counts[self.hidden[leaf]]
-        high = self.layout.servers.get(hub) or self.layout.frames[hub]
-        beneath = any(
-            p is not high and abs(p.x - high.x) < p.width and 0 < p.y - high.y < low.y - high.y - 60
-            for p in self.layout.servers.values()
-            if p.trunk is None
-        )
-        start: Point = (high.x, high.y + high.height / 2)
-        pull: Point = (high.x, start[1] + 40)
-        if beneath and hub in self.layout.servers:
-            start = (high.x - high.width / 2, high.y)
-            pull = (start[0] - 46, high.y + 30)
+        way, start = self.way_out(hub)
+        pull = (start[0], start[1] + 40)
         if low.trunk is not None:
             top = self.column_top(low) - 22
             down = svg.bend(start, pull, (low.trunk, top - 24), (low.trunk, top))
             left = low.x - low.width / 2
-            path = f"{down.path} L{svg.at((low.trunk, low.y))} L{svg.at((left, low.y))}"
-            stub = ((low.trunk + left) / 2, low.y)
-            return Curve(path, stub)
+            path = f"{joined(way, down)} L{svg.at((low.trunk, low.y))} L{svg.at((left, low.y))}"
+            return Curve(path, ((low.trunk + left) / 2, low.y))
         end = (low.x, low.y - low.height / 2)
-        return svg.bend(start, pull, (low.x, end[1] - 40), end)
+        bend = svg.bend(start, pull, (low.x, end[1] - 50), end)
+        # Words stand just above the leaf: there no two links come together.
+        return Curve(joined(way, bend), (low.x, end[1] - 20))
+
+    def way_out(self, hub: str) -> tuple[str, Point]:
+        """The path from a hub to below its cluster's frame, and where that ends."""
+        place = self.layout.servers.get(hub)
+        if place is None:
+            frame = self.layout.frames[hub]
+            return "", (frame.x, frame.y + frame.height / 2)
+        bottom = (place.x, place.y + place.height / 2)
+        frame = self.layout.frames.get(self.nodes[hub].block, place)
+        floor = frame.y + frame.height / 2
+        if frame is place:
+            return "", bottom
+        if any(p.x == place.x and place.y < p.y < floor for p in self.layout.servers.values()):
+            side = (place.x - place.width / 2, place.y)
+            lane = frame.x - frame.width / 2 + 9
+            around = svg.bend(side, (lane, side[1]), (lane, side[1]), (lane, side[1] + 16))
+            return f"{around.path} L{svg.at((lane, floor))} ", (lane, floor)
+        return f"M{svg.at(bottom)} L{svg.at((place.x, floor))} ", (place.x, floor)
 
     def column_top(self, place: Place) -> float:
         return min(p.y for p in self.layout.servers.values() if p.trunk == place.trunk)
@@ -204,12 +227,14 @@ class _Drawing:
         if place.shelf == "inside":
             self.seat(node, place, name, style)
             return
-        self.words.append(svg.text(place.x, place.y - 7, name, style.ink, 13, bold=True))
-        about = self.about(node)
-        if about:
+        about, done = self.about(node), self.done_at(node.name)
+        y = place.y - 7 if about or done else place.y
+        self.words.append(svg.text(place.x, y, name, style.ink, 13, bold=True))
+        if done:
+            done = shortened(done, int((place.width - 20) / 5.9))
+            self.words.append(svg.pill(place.x, place.y + 11, done, svg.STEP))
+        elif about:
             self.words.append(svg.text(place.x, place.y + 11, about, style.ink, 10.5))
-        else:
-            self.words[-1] = svg.text(place.x, place.y, name, style.ink, 13, bold=True)
         self.clients(node, place)
 
     def about(self, node: Node) -> str:
@@ -298,11 +323,10 @@ class _Drawing:
     def steps(self, trace: Trace) -> None:
         """The way of a message: each step an arrow with its number, in the order of the trace."""
         way = list(self.way(trace))
-        self.shapes += [svg.line(curve, "step", arrow=True) for curve, _ in way]
-        self.words += [svg.disc(*label, str(n), svg.STEP) for n, (_, label) in enumerate(way, 1)]
-        self.done_there(trace)
+        self.shapes += [svg.arrow(step.curve, step.head) for step in way]
+        self.words += [svg.disc(*step.label, str(n), svg.STEP) for n, step in enumerate(way, 1)]
 
-    def way(self, trace: Trace) -> Iterator[tuple[Curve, Point]]:
+    def way(self, trace: Trace) -> Iterator[Step]:
         for event in trace.events:
             if event.server not in self.layout.servers or event.kind is None:
                 continue
@@ -311,31 +335,33 @@ class _Drawing:
             elif event.type == "egress" and event.name in self.layout.servers:
                 yield self.server_step(event.server, event.name)
 
-    def server_step(self, a: str, b: str) -> tuple[Curve, Point]:
+    def server_step(self, a: str, b: str) -> Step:
         """Along the link of the two servers; over the top where they are in different clusters."""
         one, two = self.layout.servers[a], self.layout.servers[b]
         link = next((k for k in self.snapshot.links if {k.a, k.b} == {a, b}), None)
+        head = "end"
         if self.nodes[a].block == self.nodes[b].block:
             curve = self.route(one, two)
         elif link is not None:
             curve = self.branch(link.a, link.b)
-            curve = svg.reverse(curve) if link.a == a else curve
+            head = "start" if link.a == a else "end"  # drawn from the hub
         else:
             top = min(place.y - place.height / 2 for place in self.layout.frames.values())
-            start, end = self.roof(one), self.roof(two)
-            curve = svg.bend(start, (start[0], top - ARC), (end[0], top - ARC), end)
+            (start, out), (end, into) = self.roof(one, top - ARC), self.roof(two, top - ARC)
+            curve = svg.bend(start, out, into, end)
         words = self.link_words(link) if link and one.trunk is two.trunk else ""
         beside = svg.pill_width(words) / 2 + 10 if words else 0
-        return curve, (curve.label[0] + beside, curve.label[1])
+        return Step(curve, head, (curve.label[0] + beside, curve.label[1]))
 
-    def roof(self, place: Place) -> Point:
-        """Where a line to another cluster leaves a server: above, or at its right below another."""
-        covered = any(p.x == place.x and p.y < place.y for p in self.layout.servers.values())
-        if covered:
-            return place.x + place.width / 2 - 4, place.y - place.height / 2 + 4
-        return place.x + place.width / 4, place.y - place.height / 2
+    def roof(self, place: Place, height: float) -> tuple[Point, Point]:
+        """Where a line to another cluster leaves a server, and its pull: above, or left below another."""
+        if any(p.x == place.x and p.y < place.y for p in self.layout.servers.values()):
+            left = place.x - place.width / 2
+            return (left, place.y), (left - 70, place.y)
+        x = place.x + place.width / 4
+        return (x, place.y - place.height / 2), (x, height)
 
-    def client_step(self, event: Event) -> tuple[Curve, Point]:
+    def client_step(self, event: Event) -> Step:
         """Between a client and its server: by the client's own line where it is shown."""
         place = self.layout.servers[event.server]
         spot = self.client_places.get((event.server, event.name or ""))
@@ -356,20 +382,17 @@ class _Drawing:
             away = (x - side * PILL_WIDTH / 2, y)
             curve = self.twig(near, away, place)
             label = (x + side * PILL_WIDTH / 2, y)
-        return (svg.reverse(curve) if event.type == "ingress" else curve), label
+        return Step(curve, "start" if event.type == "ingress" else "end", label)
 
-    def done_there(self, trace: Trace) -> None:
-        """Below each server what it did to the message: stored, mapped, handed to an account."""
-        for name, place in self.layout.servers.items():
-            words = [
-                {"JetStream": f"stored in {event.name}"}.get(event.type)
-                or (f"→ {event.to}" if event.type == "subject mapping" else f"→ {event.account}")
-                for event in trace.events
-                if event.server == name and event.type not in ("ingress", "egress")
-            ]
-            if words:
-                y = place.y + place.height / 2 + 9
-                self.words.append(svg.pill(place.x, y, shortened(" · ".join(words), 36), svg.STEP))
+    def done_at(self, server: str) -> str:
+        """What a server did to the traced message: stored, mapped, handed to another account."""
+        words = [
+            {"JetStream": f"stored in {event.name}"}.get(event.type)
+            or (f"→ {event.to}" if event.type == "subject mapping" else f"→ {event.account}")
+            for event in (self.trace.events if self.trace else [])
+            if event.server == server and event.type not in ("ingress", "egress")
+        ]
+        return " · ".join(words)
 
     # Legend
 
@@ -409,6 +432,11 @@ class _Drawing:
 
 
 DOWN_STATES = ("stopped", "exited", "paused")
+
+
+def joined(way: str, curve: Curve) -> str:
+    """The path of a curve that goes on from where another ended."""
+    return way + (curve.path.partition(" ")[2] if way else curve.path)
 
 
 def edge(a: Place, b: Place) -> Point:
