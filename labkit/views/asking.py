@@ -1,11 +1,11 @@
-"""Asking several servers at once, and knowing which could not answer and why."""
+"""Asking several servers at once, page by page, and knowing which could not answer and why."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from labkit.servers.errors import ServerStateError
 from labkit.servers.server import Server
@@ -54,3 +54,17 @@ def refuse_silent(server: Server) -> None:
             f"{server.name} is {server.state} and answers nothing; "
             f"lab[{server.name!r}].{remedy}() helps"
         )
+
+
+def pages(
+    server: Server, endpoint: str, key: str, options: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Every entry of a page that a server gives 1,024 at a time; only one page where one is asked for."""
+    if "limit" in options or "offset" in options:
+        return list(server.monitor(endpoint, **options).get(key) or [])
+    entries: list[dict[str, Any]] = []
+    while True:
+        page = server.monitor(endpoint, **options, offset=len(entries))
+        entries += page.get(key) or []
+        if not page.get(key) or len(entries) >= page["total"]:
+            return entries

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from labkit.views.durations import nanoseconds
+
 Row = dict[str, Any]
 
 COUNT, NUMBER, TEXT, FLAG, OTHER = "Int64", "Float64", "string", "boolean", "object"
@@ -27,18 +29,6 @@ SECONDS = frozenset(("auth_timeout", "tls_timeout"))
 NUMBERS = frozenset(("cpu", "cache_hit_rate", "avg_fanout"))  # a whole one is printed without point
 WHOLE = frozenset(("http_req_stats", "metadata"))  # whose keys are data, not fields
 
-NANOSECONDS = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-    "d": 86_400_000_000_000,
-    "y": 365 * 86_400_000_000_000,  # nats-server's uptime counts years of 365 days
-}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d|y)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _NEVER = "0001-01-01"  # Go's zero time
 
@@ -95,10 +85,3 @@ def series(values: list[Any], kind: str) -> pd.Series:
         lengths = [pd.NaT if value is None else nanoseconds(value) for value in values]
         return pd.Series(pd.to_timedelta(lengths, unit="ns"), dtype=DURATION)
     return pd.Series(values, dtype=kind)
-
-
-def nanoseconds(value: float | str) -> int:
-    """A duration as nats-server writes it: nanoseconds, or a string like "1h2m3s" or "635µs"."""
-    if not isinstance(value, str):
-        return int(value)
-    return sum(round(float(number) * NANOSECONDS[unit]) for number, unit in _PART.findall(value))

@@ -17,7 +17,7 @@ import pandas as pd
 
 from labkit.servers.errors import LabError
 from labkit.servers.server import Server
-from labkit.views.asking import ask, refuse_silent
+from labkit.views.asking import ask, pages, refuse_silent
 from labkit.views.columns import (
     COUNT,
     DURATION,
@@ -108,18 +108,6 @@ def _listed(endpoint: str, key: str, order: str, server: Server, options: Option
     rows = [flatten(entry) for entry in server.monitor(endpoint, **options).get(key) or []]
     names = order.split()
     return sorted(rows, key=lambda row: [row.get(name) or 0 for name in names])
-
-
-def pages(server: Server, endpoint: str, key: str, options: Options) -> list[Row]:
-    """Every entry of a page that a server gives 1,024 at a time; only one page where one is asked for."""
-    if "limit" in options or "offset" in options:
-        return list(server.monitor(endpoint, **options).get(key) or [])
-    entries: list[Row] = []
-    while True:
-        page = server.monitor(endpoint, **options, offset=len(entries))
-        entries += page.get(key) or []
-        if not page.get(key) or len(entries) >= page["total"]:
-            return entries
 
 
 def _connections(server: Server, options: Options) -> list[Row]:

@@ -16,9 +16,8 @@ from labkit.servers import readiness
 from labkit.servers.placement import PlannedServer
 from labkit.servers.server import Server
 from labkit.servers.topology import Lab
-from labkit.views.asking import ask
-from labkit.views.columns import nanoseconds
-from labkit.views.monitor import pages
+from labkit.views.asking import ask, pages
+from labkit.views.durations import nanoseconds
 
 Page = dict[str, Any]
 

@@ -87,19 +87,28 @@ def wheel_command(folder: Path) -> list[str]:
     return [uv, "build", "-q", "--wheel", "--out-dir", str(folder), str(ROOT)]
 
 
-def test_importing_labkit_and_starting_a_server_imports_neither_pandas_nor_matplotlib():
+def test_importing_labkit_and_starting_and_showing_a_lab_imports_neither_pandas_nor_matplotlib():
     code = (
         "import sys, labkit\n"
-        "with labkit.start('single'): pass\n"
+        "with labkit.start('single') as lab: lab._repr_html_()\n"
         "print([m for m in ('pandas', 'matplotlib', 'IPython', 'nbformat') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
-ARROWS = {
-    "servers": ("views", "course", "room", "cli"),
-    "views": ("course", "room", "cli"),
+def test_importing_labkit_takes_a_moment_only():
+    code = "import time\nt = time.perf_counter()\nimport labkit\nlabkit.start\nprint(time.perf_counter() - t)"
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(seconds) <= 0.15
+
+
+ARROWS = {  # labkit.lab, the front, stands above servers and views
+    "servers": ("views", "lab", "course", "room", "cli"),
+    "views": ("lab", "course", "room", "cli"),
     "course": ("cli",),
     "room": ("course", "cli"),
 }
