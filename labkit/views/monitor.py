@@ -17,7 +17,7 @@ import pandas as pd
 
 from labkit.servers.errors import LabError
 from labkit.servers.server import Server
-from labkit.views.asking import ask, pages, refuse_silent
+from labkit.views.asking import ask, entries, refuse_silent
 from labkit.views.columns import (
     COUNT,
     DURATION,
@@ -111,14 +111,12 @@ def _listed(endpoint: str, key: str, order: str, server: Server, options: Option
 
 
 def _connections(server: Server, options: Options) -> list[Row]:
-    found = pages(server, "connz", "connections", {"auth": 1, **options})
-    # Who comes or goes between two pages moves the others: nobody counts twice.
-    rows = [flatten(entry) for entry in {entry["cid"]: entry for entry in found}.values()]
+    rows = map(flatten, entries(server, "connz", "connections", {"auth": 1, **options}))
     return [{"account": row.get("name_tag"), **row} for row in rows]
 
 
 def _subscriptions(server: Server, options: Options) -> list[Row]:
-    found = pages(server, "subsz", "subscriptions_list", {"subs": 1, **options})
+    found = entries(server, "subsz", "subscriptions_list", {"subs": 1, **options})
     return sorted(found, key=lambda s: (s.get("account", ""), s["subject"], s["cid"], s["sid"]))
 
 
@@ -148,8 +146,8 @@ def _gateways(server: Server, options: Options) -> list[Row]:
     page = server.monitor("gatewayz", **options)
     rows = []
     for direction in ("outbound", "inbound"):
-        for name, entries in sorted((page.get(f"{direction}_gateways") or {}).items()):
-            for entry in entries if isinstance(entries, list) else [entries]:
+        for name, found in sorted((page.get(f"{direction}_gateways") or {}).items()):
+            for entry in found if isinstance(found, list) else [found]:
                 row = {"direction": direction, "gateway": name, "configured": entry["configured"]}
                 row |= flatten(entry.get("connection") or {})
                 rows.append(row | ({"accounts": entry["accounts"]} if "accounts" in entry else {}))
@@ -161,10 +159,10 @@ def _accounts(server: Server, options: Options) -> list[Row]:
     wanted = [options["acc"]] if "acc" in options else sorted(overview["accounts"])
     rows = []
     for name in wanted:
-        detail = server.monitor("accountz", acc=name).get("account_detail")
-        if detail is None:
+        if name not in overview["accounts"]:
             known = ", ".join(sorted(overview["accounts"]))
             raise LabError(f"{server.name} has no account {name!r}; there are: {known}")
+        detail = server.monitor("accountz", acc=name)["account_detail"]
         lists = {
             key: detail.pop(key) for key in ("mappings", "imports", "exports") if key in detail
         }

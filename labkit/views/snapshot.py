@@ -16,7 +16,7 @@ from labkit.servers import readiness
 from labkit.servers.placement import PlannedServer
 from labkit.servers.server import Server
 from labkit.servers.topology import Lab
-from labkit.views.asking import ask, pages
+from labkit.views.asking import ask, entries
 from labkit.views.durations import nanoseconds
 
 Page = dict[str, Any]
@@ -134,7 +134,7 @@ def _pages_of(server: Server) -> Page:
         "gatewayz": server.monitor("gatewayz") if gateway else empty,
         "leafz": server.monitor("leafz") if varz["leafnodes"] else empty,
         "jsz": server.monitor("jsz") if jetstream.get("config") else empty,
-        "clients": pages(server, "connz", "connections", {}) if varz["connections"] else [],
+        "clients": entries(server, "connz", "connections", {}) if varz["connections"] else [],
     }
 
 
