@@ -311,7 +311,8 @@ class _Drawing:
         self.shapes.append(svg.box(place.x, place.y, place.width, place.height, svg.SERVER))
         ink = svg.SERVER.ink
         clients = sum(c.count for name in names for c in self.nodes[name].clients)
-        title = f"{len(names)} leaf nodes" + (f", {clients} clients" if clients else "")
+        many = "client" if clients == 1 else "clients"
+        title = f"{len(names)} leaf nodes" + (f", {clients} {many}" if clients else "")
         self.words.append(svg.text(place.x, place.y - 7, title, ink, 13, True))
         words = (
             f"✕ down: {shortened(', '.join(lost), 30)} ({len(lost)})" if lost else "all connected"
