@@ -6,12 +6,14 @@ a lab loads neither pandas nor matplotlib.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from labkit.servers import server
 from labkit.servers import topology as topologies
+from labkit.servers.errors import LabError
 from labkit.servers.server import START_TIMEOUT
 from labkit.servers.topology import LinkChoice, Ports
 
@@ -286,9 +288,12 @@ class Lab(topologies.Lab):
             return self.table()
         from labkit.views import snapshot, topology_map
 
-        # Without what differs from one moment to the next: who leads, and whom a leaf has chosen.
-        picture = topology_map.draw(snapshot.steady(snapshot.take(self)))
-        return f"{self.table()}{picture.svg}"
+        try:
+            # Without what differs from one moment to the next: who leads, whom a leaf has chosen.
+            picture = topology_map.draw(snapshot.steady(snapshot.take(self))).svg
+        except LabError as error:
+            picture = f"<p>No map: {html.escape(str(error))}.</p>"
+        return f"{self.table()}{picture}"
 
 
 def start(

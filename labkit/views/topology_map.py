@@ -69,6 +69,11 @@ def time_of(nanoseconds: int) -> str:
     return f"{nanoseconds / 1_000_000:.1f} ms"
 
 
+def many(count: int, thing: str) -> str:
+    """ "1 link", "2 links"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def shortened(name: str, letters: int) -> str:
     """The name, cut to so many letters."""
     return name if len(name) <= letters else f"{name[: letters - 1]}…"
@@ -110,9 +115,11 @@ class _Drawing:
         """The picture in a sentence."""
         down = [f"{n.name} ({n.state})" for n in self.snapshot.nodes if n.state in DOWN_STATES]
         lost = sum(not link.up for link in self.snapshot.links)
-        parts = [f"{len(self.snapshot.nodes)} servers, {len(self.snapshot.links)} links"]
+        parts = [
+            f"{many(len(self.snapshot.nodes), 'server')}, {many(len(self.snapshot.links), 'link')}"
+        ]
         parts += [f"down: {', '.join(down)}"] if down else []
-        parts += [f"{lost} links down"] if lost else []
+        parts += [f"{many(lost, 'link')} down"] if lost else []
         return "; ".join(parts)
 
     def frame(self, block: str, place: Place) -> None:
@@ -311,8 +318,7 @@ class _Drawing:
         self.shapes.append(svg.box(place.x, place.y, place.width, place.height, svg.SERVER))
         ink = svg.SERVER.ink
         clients = sum(c.count for name in names for c in self.nodes[name].clients)
-        many = "client" if clients == 1 else "clients"
-        title = f"{len(names)} leaf nodes" + (f", {clients} {many}" if clients else "")
+        title = f"{len(names)} leaf nodes" + (f", {many(clients, 'client')}" if clients else "")
         self.words.append(svg.text(place.x, place.y - 7, title, ink, 13, True))
         words = (
             f"✕ down: {shortened(', '.join(lost), 30)} ({len(lost)})" if lost else "all connected"

@@ -20,6 +20,7 @@ from labkit.views import snapshot, topology_map
 from labkit.views.durations import nanoseconds
 from labkit.views.layout import arrange
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 SVG = "{http://www.w3.org/2000/svg}"
 HUB = "listen: 127.0.0.1:4222\nleafnodes { listen: 127.0.0.1:7422 }\n"
 LEAF = "leafnodes { remotes: [ { url: nats-leaf://127.0.0.1:7422 } ] }\n"
@@ -178,7 +179,7 @@ def test_a_server_that_ended_by_itself_is_shown_as_exited():
         lab["leaf"]._process.control().kill()
         wait_until(lambda: lab["leaf"].state == "exited", 5, "the leaf to be gone")
         assert words(lab.map().svg)["✕ exited"] == 1
-        assert repr(lab.map()) == "2 servers, 1 links; down: leaf (exited); 1 links down"
+        assert repr(lab.map()) == "2 servers, 1 link; down: leaf (exited); 1 link down"
 
 
 def test_cut_and_delayed_links_are_shown():
@@ -302,6 +303,20 @@ def test_a_map_is_saved_as_a_file_that_stands_alone(tmp_path: Path):
         assert ElementTree.parse(path).getroot().tag == f"{SVG}svg"
         assert picture._repr_svg_() in path.read_text("utf-8")
         assert repr(picture) == "3 servers, 2 links"
+
+
+def test_the_picture_in_the_readme_is_the_map():
+    with labkit.start("supercluster") as lab:
+        drawn = topology_map.draw(snapshot.steady(snapshot.take(lab)))
+    assert (ROOT / "docs" / "supercluster.svg").read_text("utf-8") == f"{drawn.svg}\n"
+
+
+def test_a_lab_that_cannot_be_drawn_still_shows_its_table():
+    with labkit.start("single") as lab:
+        lab["n1"].planned.addresses["http"] = free_ports(1)[0]  # where nobody answers
+        shown = lab._repr_html_()
+        assert f"<td>{lab['n1'].url}</td>" in shown
+        assert "n1 does not answer /varz" in shown
 
 
 def test_a_stopped_lab_has_its_table_only():
