@@ -84,7 +84,10 @@ def assert_types(table: pd.DataFrame, columns: dict[str, str]):
 
 async def busy(lab: labkit.Lab) -> Any:
     """A client with a queue subscription, and where there is JetStream a stream with a consumer."""
-    nc = await lab.connect(**LOGINS.get(lab.topology, {}))
+    login = LOGINS.get(lab.topology, {})
+    if lab.credentials:
+        login = {"credentials": "host" if "host" in lab.credentials else min(lab.credentials)}
+    nc = await lab.connect(**login)
     await nc.subscribe("orders.*", queue="workers")
     if next(iter(lab.values())).planned.jetstream:
         js = nc.jetstream()
