@@ -18,6 +18,13 @@ _HOMES = {
     "check": "labkit.course.exercises",
     "hint": "labkit.course.exercises",
     "progress": "labkit.course.progress",
+    "watch": "labkit.views.traffic",
+    "watch_rates": "labkit.views.traffic",
+    "watch_streams": "labkit.views.stream_tables",
+    "record": "labkit.views.record",
+    "timeline": "labkit.views.timeline",
+    "gaps": "labkit.views.timeline",
+    "latency": "labkit.views.timeline",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -1,0 +1,51 @@
+"""A payload as a person reads it: text, JSON or hex."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+Kind = Literal["text", "JSON", "hex", ""]
+LONGEST = 72  # characters
+
+
+def kind_of(payload: bytes, size: int) -> Kind:
+    """What a payload is taken for: an object or array of JSON, printable text, or bytes shown as hex.
+
+    `size` is its full length; `payload` may be its beginning only.
+    """
+    if not size:
+        return ""
+    text = _text(payload, size)
+    if text is None:
+        return "hex"
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            json.loads(text)
+            return "JSON"
+        except ValueError:
+            pass
+    return "text"
+
+
+def readable(payload: bytes, size: int) -> str:
+    """The payload in one line; it ends in "…" where `size`, its full length, is more than is here."""
+    text = _text(payload, size)
+    shown = payload.hex(" ") if text is None else " ".join(text.split())
+    return shown + "…" * (size > len(payload))
+
+
+def short(text: str, longest: int = LONGEST) -> str:
+    """At most `longest` characters of a text, the last of them "…" where some are left out."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _text(payload: bytes, size: int) -> str | None:
+    """The payload as printable text; None where it is none. A beginning may end inside a character."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError as error:
+        if size == len(payload) or error.reason != "unexpected end of data":
+            return None
+        text = payload[: error.start].decode()
+    return text if all(c.isprintable() or c.isspace() for c in text) else None

@@ -1,0 +1,71 @@
+"""A small table that shows itself as HTML and as text, the same in both."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+
+_CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:middle;white-space:nowrap"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A cell that is drawn: SVG for HTML, and words for the text form."""
+
+    svg: str
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
+Cell = str | int | Picture
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading, named columns and rows; `note` says what is not shown."""
+
+    heading: str
+    columns: tuple[str, ...]
+    rows: list[tuple[Cell, ...]] = field(default_factory=list)
+    note: str = ""
+
+    def without_empty(self, *optional: str) -> Table:
+        """The table without those of the `optional` columns that have nothing in any row."""
+        keep = [
+            place
+            for place, column in enumerate(self.columns)
+            if column not in optional or any(str(row[place]) for row in self.rows)
+        ]
+        rows = [tuple(row[place] for place in keep) for row in self.rows]
+        return Table(self.heading, tuple(self.columns[p] for p in keep), rows, self.note)
+
+    def text(self) -> str:
+        """The table in columns of plain text."""
+        lines = [self.columns, *(tuple(str(cell) for cell in row) for row in self.rows)]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(self.columns))]
+        body = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in (lines if self.rows else [])
+        ]
+        return "\n".join([self.heading, *body, *([self.note] if self.note else [])])
+
+    def html(self) -> str:
+        """The table as HTML that takes its colours from the page, light or dark."""
+        head = "".join(f"<th style='{_CELL}'>{html.escape(name)}</th>" for name in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td style='{_CELL}'>{_cell(cell)}</td>" for cell in row) + "</tr>"
+            for row in self.rows
+        )
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        note = f"<div style='opacity:.75'>{html.escape(self.note)}</div>" if self.note else ""
+        return f"<div><b>{html.escape(self.heading)}</b>{table if self.rows else ''}{note}</div>"
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, Picture):
+        return cell.svg
+    if isinstance(cell, int):
+        return f"<span style='font-variant-numeric:tabular-nums'>{cell:,}</span>"
+    return html.escape(cell)

@@ -1,0 +1,376 @@
+"""Pictures of a record: `timeline` (who sent and received what, when), `gaps` and `latency`.
+
+Drawn with matplotlib on no background, in tones that can be read on white and on black. Shapes,
+dashes and hatches say what colours say. The colours are those of Okabe and Ito, which people who
+do not tell red from green tell apart: https://jfly.uni-koeln.de/color/
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labkit.views.payload import short
+from labkit.views.record import Entry, Event, Mark, Record, RecordError, when
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TEXT = "#7b7b7b"  # contrast about 4.2 to white and 4.5 to JupyterLab's dark page
+PALETTE = ("#0a85c7", "#d98e00", "#00a078", "#c86a9a", "#4fa9dd", "#d55e00")
+MARKS: dict[str, dict[str, Any]] = {
+    "breaks": {"color": "#d55e00", "linestyle": (0, (4, 2)), "sign": "✖ "},
+    "mends": {"color": "#00a078", "linestyle": "solid", "sign": "▲ "},
+    "note": {"color": TEXT, "linestyle": "dotted", "sign": ""},
+}
+MOST_ARROWS = 3000
+WIDTH = 9.0  # inches
+DPI = 100
+PERCENTILES = (50.0, 99.0, 99.9)
+SLACK = 5.0  # times its usual pause: a gap, unless said otherwise
+SHORTEST_GAP = 0.05  # seconds; shorter ones are the machine's own
+
+
+class Plot:
+    """A picture for a notebook: shows itself as PNG, and as one line where there are no pictures."""
+
+    def __repr__(self) -> str:
+        raise NotImplementedError
+
+    def _draw(self) -> Figure:
+        raise NotImplementedError
+
+    @functools.cached_property
+    def figure(self) -> Figure:
+        """The matplotlib figure, drawn when first asked for."""
+        return self._draw()
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture to a file; its suffix says the format (.png, .svg, .pdf)."""
+        self.figure.savefig(path, transparent=True)
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=DPI, transparent=True)
+        return buffer.getvalue()
+
+
+class _OverTime(Plot):
+    """A picture with a lane for each client, and time, since the record's first message, to the right."""
+
+    def __init__(self, record: Record, events: Iterable[Event]) -> None:
+        self._first, self._last = record.span()
+        self.marks = record.marks(events)
+        self.unit, self._per_unit = ("s", 1e9) if self._last - self._first > 2e9 else ("ms", 1e6)
+
+    def at(self, time_ns: int) -> float:
+        """Where a moment is on the time axis."""
+        return (time_ns - self._first) / self._per_unit
+
+    def _lanes(self, names: Sequence[str]) -> tuple[Figure, Axes]:
+        levels = min(len(self.marks), 3)
+        figure, axes = _figure(1.1 + 0.55 * len(names) + 0.2 * levels)
+        axes.set_yticks(range(len(names)), [short(name, 24) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        for lane in range(len(names)):
+            axes.axhline(lane, color=TEXT, linewidth=0.6, alpha=0.6, zorder=0)
+        axes.set_xlabel(f"{self.unit} since the first message")
+        for place, mark in enumerate(self.marks):
+            _draw_mark(axes, mark, self.at(mark.time_ns), place % 3)
+        return figure, axes
+
+
+class Timeline(_OverTime):
+    """See `timeline`."""
+
+    def __init__(self, record: Record, events: Iterable[Event]) -> None:
+        super().__init__(record, events)
+        self.who = record.who()
+        self.pairs = record.pairs()
+        matched = {id(entry) for pair in self.pairs for entry in pair}
+        lonely = [entry for entry in record.entries if id(entry) not in matched]
+        self.unheard = [entry for entry in lonely if entry.what == "sent"]
+        self.from_elsewhere = [entry for entry in lonely if entry.what == "received"]
+
+    def __repr__(self) -> str:
+        return (
+            f"timeline: {', '.join(self.who)}; {len(self.pairs):,} arrows, "
+            f"{len(self.unheard):,} sent and not seen to arrive, {len(self.marks)} marks"
+        )
+
+    def _draw(self) -> Figure:
+        figure, axes = self._lanes(self.who)
+        step = math.ceil(len(self.pairs) / MOST_ARROWS) or 1
+        self._arrows(axes, self.pairs[::step])
+        self._points(axes, "sent", [sent for sent, _ in self.pairs], "o", filled=True)
+        for marker, heads in itertools.groupby(sorted(self.pairs, key=self._head), key=self._head):
+            self._points(axes, "received", [got for _, got in heads], marker, filled=True)
+        self._points(axes, "sent, not seen to arrive", self.unheard, "X", filled=True)
+        self._points(axes, "received, sender not recorded", self.from_elsewhere, "o", filled=False)
+        if step > 1:
+            axes.set_title(f"one arrow of {step} is drawn", color=TEXT, fontsize=9, loc="right")
+        _legend(axes)
+        return figure
+
+    def _head(self, pair: tuple[Entry, Entry]) -> str:
+        """The shape at an arrow's end: it points the way the message went."""
+        down = self.who.index(pair[1].who) - self.who.index(pair[0].who)
+        return "v" if down > 0 else "^" if down < 0 else "D"
+
+    def _arrows(self, axes: Axes, pairs: list[tuple[Entry, Entry]]) -> None:
+        from matplotlib.collections import LineCollection
+
+        lines = [[self._place(sent), self._place(got)] for sent, got in pairs]
+        colours = [self._colour(sent.who) for sent, _ in pairs]
+        alpha = 0.9 if len(pairs) < 100 else 0.35
+        arrows = LineCollection(lines, colors=colours, linewidths=1.0, alpha=alpha, zorder=1)
+        arrows.set_gid("arrows")
+        axes.add_collection(arrows)
+
+    def _points(
+        self, axes: Axes, label: str, entries: list[Entry], marker: str, *, filled: bool
+    ) -> None:
+        if not entries:
+            return
+        places = [self._place(entry) for entry in entries]
+        colours = [self._colour(entry.who) for entry in entries]
+        points = axes.scatter(
+            [x for x, _ in places],
+            [y for _, y in places],
+            s=26 if len(entries) < 300 else 9,
+            marker=marker,
+            facecolors=colours if filled else "none",
+            edgecolors=colours,
+            linewidths=0.9,
+            label=label,
+            zorder=2,
+        )
+        points.set_gid(label)
+
+    def _place(self, entry: Entry) -> tuple[float, int]:
+        return self.at(entry.time_ns), self.who.index(entry.who)
+
+    def _colour(self, who: str) -> str:
+        return PALETTE[self.who.index(who) % len(PALETTE)]
+
+
+class Gaps(_OverTime):
+    """See `gaps`."""
+
+    def __init__(self, record: Record, events: Iterable[Event], longer_than: float | None) -> None:
+        super().__init__(record, events)
+        self.received = _receptions(record)
+        if not self.received:
+            raise RecordError("nobody received anything in this record; record the receivers too")
+        self.expected = {
+            who: longer_than if longer_than is not None else _expected(times)
+            for who, times in self.received.items()
+        }
+        sends = [entry for entry in record.entries if entry.what == "sent"]
+        self._gaps = [
+            (who, began, ended)
+            for who, times in self.received.items()
+            for began, ended in itertools.pairwise(_with_last_send(who, times, record, sends))
+            if (ended - began) / 1e9 > self.expected[who]
+        ]
+
+    def frame(self) -> pd.DataFrame:
+        """A row a gap, in time order.
+
+        Columns: `who`, `began` and `ended` (UTC: the messages before and after it), `seconds`,
+        `expected` (seconds: the longest pause that is no gap), `marks` (what was done meanwhile).
+        """
+        import pandas as pd
+
+        rows = [
+            (who, when(a), when(b), (b - a) / 1e9, self.expected[who], self._marks_in(a, b))
+            for who, a, b in sorted(self._gaps, key=lambda gap: gap[1])
+        ]
+        names = ["who", "began", "ended", "seconds", "expected", "marks"]
+        types = {"began": "datetime64[ns, UTC]", "ended": "datetime64[ns, UTC]"}
+        return pd.DataFrame(rows, columns=names).astype({**types, "seconds": "float64"})
+
+    def _marks_in(self, began: int, ended: int) -> str:
+        return ", ".join(mark.text for mark in self.marks if began <= mark.time_ns <= ended)
+
+    def __repr__(self) -> str:
+        return f"gaps: {len(self._gaps)} of {', '.join(self.received)}"
+
+    def _draw(self) -> Figure:
+        names = list(self.received)
+        figure, axes = self._lanes(names)
+        for lane, times in enumerate(self.received.values()):
+            xs = [self.at(t) for t in times]
+            axes.scatter(xs, [lane] * len(xs), marker="|", s=60, linewidths=0.8, color=PALETTE[0])
+        for number, (who, began, ended) in enumerate(self._gaps):
+            x, width, lane = self.at(began), self.at(ended) - self.at(began), names.index(who)
+            axes.barh(
+                lane, width, 0.5, x, fill=False, hatch="////", edgecolor=PALETTE[5],
+                label="" if number else "no message",
+            )  # fmt: skip
+            axes.annotate(
+                f"{(ended - began) / 1e9:.2f} s", (x + width / 2, lane - 0.3),
+                ha="center", va="bottom", color=TEXT, fontsize=9,
+            )  # fmt: skip
+        _legend(axes)
+        return figure
+
+
+class Latency(Plot):
+    """See `latency`."""
+
+    def __init__(self, record: Record) -> None:
+        self.milliseconds: dict[str, list[float]] = {}
+        for sent, got in record.pairs():
+            taken = (got.time_ns - sent.time_ns) / 1e6
+            self.milliseconds.setdefault(got.who, []).append(taken)
+        if not self.milliseconds:
+            raise RecordError(
+                "no message of this record was seen both sent and received; "
+                "record the sender and the receiver, in one record"
+            )
+
+    def frame(self) -> pd.DataFrame:
+        """A row a receiver, and "all": `messages`, and `p50`, `p99`, `p99.9` and `max` in milliseconds.
+
+        Percentiles are numpy's, with linear interpolation. Fewer than 1,000 messages have no
+        p99.9 of their own: it is then near the maximum.
+        """
+        import pandas as pd
+
+        rows = {who: _percentiles(values) for who, values in self._groups().items()}
+        names = ["messages", *(f"p{p:g}" for p in PERCENTILES), "max"]
+        frame = pd.DataFrame.from_dict(rows, orient="index", columns=names)
+        frame.index.name = "who"
+        return frame.astype({"messages": "int64"})
+
+    def _groups(self) -> dict[str, list[float]]:
+        everybody = [value for values in self.milliseconds.values() for value in values]
+        return {**self.milliseconds, **({"all": everybody} if len(self.milliseconds) > 1 else {})}
+
+    def __repr__(self) -> str:
+        count = sum(map(len, self.milliseconds.values()))
+        return f"latency: {count:,} messages to {', '.join(self.milliseconds)}"
+
+    def _draw(self) -> Figure:
+        import numpy as np
+
+        figure, axes = _figure(3.2)
+        values = np.array([v for group in self.milliseconds.values() for v in group])
+        values = np.maximum(values, 1e-3)  # a microsecond is as fine as the clock
+        edges = np.geomspace(values.min() * 0.9, values.max() * 1.1, 60)
+        axes.hist(values, edges, color=PALETTE[0], alpha=0.75, edgecolor=TEXT, linewidth=0.3)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.set_xlabel("milliseconds from sent to received")
+        axes.set_ylabel("messages", color=TEXT)
+        styles = ("solid", (0, (5, 2)), "dotted")
+        for number, (p, style) in enumerate(zip(PERCENTILES, styles, strict=True)):
+            value = float(np.percentile(values, p))
+            axes.axvline(value, color=PALETTE[5], linestyle=style, linewidth=1.6)
+            axes.annotate(
+                f"p{p:g}  {value:.2f} ms", (value, 1.02 + 0.09 * number),
+                xycoords=("data", "axes fraction"), ha="center", color=TEXT, fontsize=9,
+            )  # fmt: skip
+        return figure
+
+
+def timeline(record: Record, events: Iterable[Event] = ()) -> Timeline:
+    """Draw who sent and who received what, when: a lane for each client, an arrow for each message.
+
+    `events`, for example `lab.events`, are marked where they fall into the record's time, and so
+    are the record's own marks. A cross is a message that no recorded client received, a hollow
+    circle one whose sender was not recorded. Raises RecordError for an empty record.
+    """
+    return Timeline(record, events)
+
+
+def gaps(record: Record, events: Iterable[Event] = (), *, longer_than: float | None = None) -> Gaps:
+    """Find the times in which a client received nothing for longer than expected.
+
+    Expected are `longer_than` seconds; without it, for each client, 5 times its median pause
+    between two messages, at least 0.05 s. A client that received nothing more while others sent
+    on what it used to hear has a gap until the last of these. `.frame()` has a row a gap. Raises
+    RecordError where nobody received anything.
+    """
+    return Gaps(record, events, longer_than)
+
+
+def latency(record: Record) -> Latency:
+    """How long messages took from sent to received, of those of which the record has both.
+
+    `.frame()` has p50, p99 and p99.9 in milliseconds for each receiver; the picture is the
+    distribution. Raises RecordError where no message was seen at both ends.
+    """
+    return Latency(record)
+
+
+def _receptions(record: Record) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for entry in sorted(record.entries, key=lambda e: e.time_ns):
+        if entry.what == "received":
+            found.setdefault(entry.who, []).append(entry.time_ns)
+    return found
+
+
+def _expected(times: list[int]) -> float:
+    """The longest pause that is no gap, in seconds."""
+    import numpy as np
+
+    usual = float(np.median(np.diff(times))) / 1e9 if len(times) > 1 else 0.0
+    return max(SLACK * usual, SHORTEST_GAP)
+
+
+def _with_last_send(who: str, times: list[int], record: Record, sends: list[Entry]) -> list[int]:
+    """The times of reception, and of the last message that was sent on a subject heard before."""
+    heard = {e.subject for e in record.entries if e.what == "received" and e.who == who}
+    later = [e.time_ns for e in sends if e.subject in heard and e.time_ns > times[-1]]
+    return [*times, max(later)] if later else times
+
+
+def _percentiles(values: list[float]) -> list[float]:
+    import numpy as np
+
+    return [len(values), *np.percentile(values, PERCENTILES).tolist(), max(values)]
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    """A figure of its own, with none of pyplot's state, on no background."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.add_subplot()
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(TEXT)
+    axes.tick_params(colors=TEXT, which="both")
+    axes.xaxis.label.set_color(TEXT)
+    return figure, axes
+
+
+def _draw_mark(axes: Axes, mark: Mark, x: float, level: int) -> None:
+    style = MARKS[mark.kind]
+    line = axes.axvline(x, color=style["color"], linestyle=style["linestyle"], linewidth=1.4)
+    line.set_gid(mark.text)
+    axes.annotate(
+        style["sign"] + short(mark.text, 40), (x, 1.02 + 0.08 * level),
+        xycoords=("data", "axes fraction"), ha="center", color=style["color"], fontsize=9,
+    )  # fmt: skip
+
+
+def _legend(axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    if once:
+        axes.figure.legend(
+            list(once.values()), list(once), loc="outside lower right", ncols=4, frameon=False,
+            labelcolor=TEXT, fontsize=9,
+        )  # fmt: skip
