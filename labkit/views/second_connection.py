@@ -60,7 +60,11 @@ def options_of(source: Source) -> dict[str, Any]:
     now = source.connected_url
     addresses = [url for url in [now, *source.servers] if url is not None]
     same = {key: source.options[key] for key in _SAME if source.options.get(key) is not None}
-    return {"servers": list(dict.fromkeys(url.geturl() for url in addresses)), **same, **_keys(source)}
+    return {
+        "servers": list(dict.fromkeys(url.geturl() for url in addresses)),
+        **same,
+        **_keys(source),
+    }
 
 
 def _keys(client: nats.aio.client.Client) -> dict[str, Any]:

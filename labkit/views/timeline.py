@@ -262,6 +262,7 @@ class Latency(Plot):
 
     def _draw(self) -> Figure:
         import numpy as np
+        from matplotlib.ticker import LogLocator, NullFormatter
 
         figure, axes = _figure(3.2)
         values = np.array([v for group in self.milliseconds.values() for v in group])
@@ -269,7 +270,9 @@ class Latency(Plot):
         edges = np.geomspace(values.min() * 0.9, values.max() * 1.1, 60)
         axes.hist(values, edges, color=PALETTE[0], alpha=0.75, edgecolor=TEXT, linewidth=0.3)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("milliseconds from sent to received")
         axes.set_ylabel("messages", color=TEXT)
         styles = ("solid", (0, (5, 2)), "dotted")

@@ -1,0 +1,489 @@
+"""Views that move: what they show is what was sent, and they harm nothing that they watch."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+import labkit
+from labkit.servers.errors import NotInTimeError
+from labkit.servers.topology import Lab
+from labkit.servers.wait import wait_until
+from labkit.views import traffic
+from labkit.views.payload import kind_of, readable, short
+from labkit.views.second_connection import ViewError
+from tests.servers.kernels import Kernel, kernel
+
+PUBLISHER = Path(__file__).parent / "publish_raw.py"
+RATE = 50_000  # messages a second
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with labkit.start("jetstream") as lab:
+        yield lab
+
+
+@pytest.fixture
+async def nc(lab: Lab) -> AsyncIterator:
+    yield await lab.connect(name="ada")
+
+
+def watchers(lab: Lab) -> list[str]:
+    """The connections of views, as the server names them."""
+    connections = lab["n1"].monitor("connz")["connections"]
+    return [c["name"] for c in connections if c.get("name", "").startswith("labkit ")]
+
+
+async def publish_raw(lab: Lab, seconds: float, subject: str = "load") -> int:
+    """Publish 50,000 messages a second from another process; how many it were."""
+    port = lab["n1"].address("client").rpartition(":")[2]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(PUBLISHER), port, str(RATE), str(seconds), subject,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    return int(out)
+
+
+async def test_the_table_shows_what_was_sent(nc):
+    sent = [
+        ("room.chat.ada", b"hello", "text"),
+        ("room.chat.eve", "grüße, 世界".encode(), "text"),
+        ("room.order", json.dumps({"sku": "A-7", "quantity": 3}).encode(), "JSON"),
+        ("room.image", bytes(range(256)), "hex"),
+        ("room.nothing", b"", ""),
+        ("room.long", b"x" * 5000, "text"),
+    ]
+    view = labkit.watch(nc, "room.>")
+    for subject, payload, _ in sent:
+        await nc.publish(subject, payload)
+    await nc.publish("elsewhere", b"not watched")
+    frame = (await view.heard(len(sent))).stop().frame()
+    assert list(frame["subject"]) == [subject for subject, _, _ in sent]
+    assert list(frame["size"]) == [len(payload) for _, payload, _ in sent]
+    assert list(frame["kind"]) == [kind for *_, kind in sent]
+    assert frame["payload"][1] == "hello"
+    assert frame["payload"][2] == "grüße, 世界"
+    assert json.loads(frame["payload"][3]) == {"sku": "A-7", "quantity": 3}
+    assert frame["payload"][4] == bytes(range(256)).hex(" ")
+    assert frame["payload"][6] == "x" * 1024 + "…"
+    assert view.count == len(sent)
+    assert view.bytes == sum(len(payload) for _, payload, _ in sent)
+    text = repr(view)
+    assert text.startswith("room.> · 6 messages, 5,305 bytes on 6 subjects, stopped")
+    for subject, payload, _ in sent:
+        (line,) = [line for line in text.splitlines() if f" {subject} " in line]
+        assert f" {len(payload)} " in f"{line} "
+
+
+async def test_the_sender_is_shown_where_the_message_tells_it(nc):
+    by_header = labkit.watch(nc, "room.>")
+    by_subject = labkit.watch(nc, "room.>", sender=lambda m: m.subject.split(".")[-1])
+    await nc.publish("room.chat.ada", b"1", headers={"From": "Ada L."})
+    await nc.publish("room.chat.eve", b"2")
+    assert list((await by_header.heard(2)).frame()["sender"]) == ["Ada L.", ""]
+    assert list((await by_subject.heard(2)).frame()["sender"]) == ["ada", "eve"]
+    assert "sender" in repr(by_header)
+
+
+async def test_columns_that_nobody_fills_are_left_out_and_inboxes_are_not_spelled_out(nc):
+    view = labkit.watch(nc, "room.*")
+    await nc.publish("room.chat", b"1")
+    assert repr(await view.heard(1)).splitlines()[1].split() == [
+        "#",
+        "subject",
+        "bytes",
+        "as",
+        "payload",
+    ]
+    await nc.publish("room.ask", b"2", reply=nc.new_inbox())
+    await nc.publish("room.ask", b"3", reply="answers")
+    text = repr(await view.heard(3))
+    assert "_INBOX.…" in text
+    assert "answers" in text
+
+
+async def test_html_shows_markup_in_a_payload_as_text(nc):
+    view = labkit.watch(nc, "room.>")
+    await nc.publish("room.chat", b"<script>alert(1)</script>")
+    html = (await view.heard(1)).table().html()
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+async def test_stored_outputs_of_two_runs_are_equal(nc):
+    texts = []
+    for _ in range(2):
+        view = labkit.watch(nc, "room.>")
+        for number in range(30):
+            await nc.publish(f"room.{number % 3}", str(number).encode(), reply=nc.new_inbox())
+        await nc.flush()
+        view.stop()
+        texts.append((repr(view), view.table().html()))
+    assert texts[0] == texts[1]
+    assert "18 earlier ones are not shown" in texts[0][0]
+
+
+async def test_stop_takes_what_the_server_has_and_stopping_again_does_no_harm(lab, nc):
+    view = labkit.watch(nc, "room.>")
+    assert watchers(lab) == ["labkit watch room.>"]
+    for number in range(5000):
+        await nc.publish("room.n", str(number).encode())
+    await nc.flush()
+    assert view.stop().stop().count == 5000
+    assert watchers(lab) == []
+    await nc.publish("room.n", b"late")
+    await nc.flush()
+    assert view.count == 5000
+
+
+async def test_a_wait_for_messages_that_do_not_come_says_how_many_came(nc):
+    view = labkit.watch(nc, "room.>")
+    await nc.publish("room.chat", b"1")
+    await view.heard(1)
+    with pytest.raises(NotInTimeError, match=r"2 messages on 'room.>', in vain: 1 came"):
+        await view.heard(2, timeout=0.1)
+
+
+async def test_the_view_goes_on_while_a_cell_blocks_the_loop(lab, nc):
+    view = labkit.watch(nc, "load.>")
+    port = lab["n1"].address("client").rpartition(":")[2]
+    command = [sys.executable, str(PUBLISHER), port, "1000", "0.3", "load"]
+    subprocess.run(command, check=True, capture_output=True)  # blocks this loop
+    wait_until(lambda: view.count == 300, 5, "300 messages while nothing is awaited")
+
+
+async def test_the_view_ends_when_its_client_is_closed(lab, nc):
+    view = labkit.watch(nc, "room.>")
+    await nc.close()
+    await asyncio.to_thread(wait_until, lambda: view.stopped and not watchers(lab), 5, "the end")
+
+
+async def test_the_view_of_a_lab_ends_with_the_lab(lab, nc):
+    view = labkit.watch(lab, "room.>")
+    await nc.publish("room.chat", b"1")
+    await view.heard(1)
+    lab.stop()
+    await asyncio.to_thread(wait_until, lambda: view.stopped, 5, "the view to end")
+    assert view.count == 1
+
+
+async def test_a_restarted_server_is_watched_on_and_the_hole_is_told(lab, nc):
+    view = labkit.watch(nc, "room.>")
+    await asyncio.to_thread(lab["n1"].restart)
+    await asyncio.to_thread(wait_until, lambda: watchers(lab), 5, "the view to come back")
+    other = await lab.connect()
+    await other.publish("room.chat", b"again")
+    await view.heard(1)
+    assert "connected again 1×: what was sent meanwhile is missing" in repr(view)
+
+
+@pytest.mark.parametrize("subject", ["", "a b", "a..b", ".a", "a.>.b", "a\r\nb", None])
+async def test_a_bad_subject_gets_a_sentence_and_leaves_no_connection(lab, nc, subject):
+    with pytest.raises(ViewError, match="cannot be watched .* a subject is tokens with dots"):
+        labkit.watch(nc, subject)
+    wait_until(lambda: not watchers(lab), 2, "the connection to go")
+
+
+async def test_a_closed_client_and_something_else_get_a_sentence(nc):
+    await nc.close()
+    for view in (labkit.watch, labkit.watch_rates, labkit.watch_streams):
+        with pytest.raises(ViewError, match="client 'ada' is closed; connect again"):
+            view(nc)
+        with pytest.raises(ViewError, match="'nc' is neither a client nor a lab"):
+            view("nc")
+
+
+async def test_a_stopped_lab_gets_a_sentence():
+    with labkit.start("single") as lab:
+        pass
+    with pytest.raises(ViewError, match="no server of lab 'single' runs; start one"):
+        labkit.watch(lab)
+
+
+async def test_a_client_that_may_not_subscribe_is_told_by_the_servers_words():
+    config = """
+        listen: 127.0.0.1:4222
+        authorization {
+          users: [{user: ada, password: s3cret, permissions: {subscribe: ["open.>", "_INBOX.>"]}}]
+        }
+    """
+    with labkit.start({"n1": config}) as lab:
+        nc = await lab.connect(user="ada", password="s3cret")
+        view = labkit.watch(nc, "open.>")
+        await nc.publish("open.door", b"1")
+        assert (await view.heard(1)).count == 1, "it logs in as the client did"
+        with pytest.raises(ViewError, match=r"refuses .*ermissions .*closed\.>"):
+            labkit.watch(nc, "closed.>")
+
+
+async def test_the_watched_client_gets_nothing_more(lab, nc):
+    before = nc.stats["in_msgs"]
+    view = labkit.watch(nc, "room.>")
+    for number in range(100):
+        await nc.publish("room.n", str(number).encode())
+    await view.heard(100)
+    assert nc.stats["in_msgs"] == before
+    (mine,) = [c for c in lab["n1"].monitor("connz")["connections"] if c["name"] == "ada"]
+    assert (mine["subscriptions"], mine["out_msgs"]) == (0, 0)
+
+
+# --- load
+
+
+def delay(message) -> float:
+    return time.time() - float(message.data.split()[1])
+
+
+async def test_fifty_thousand_messages_a_second_are_survived(lab, nc):
+    """Counts agree with the server's; the application's own subscriber gets all, about as fast."""
+    delays: dict[str, list[list[float]]] = {"alone": [], "watched": []}
+    heard: list[float] = []
+
+    async def application(message) -> None:
+        heard.append(delay(message))
+
+    subscription = await nc.subscribe("load.>", cb=application)
+    await nc.flush()
+    for how in ["alone", "watched"] * 3:
+        view = labkit.watch(nc, "load.>") if how == "watched" else None
+        before, heard[:] = lab["n1"].monitor("varz")["in_msgs"], []
+        sent = await publish_raw(lab, 1.0)
+        counted = lab["n1"].monitor("varz")["in_msgs"] - before
+        await asyncio.to_thread(wait_until, lambda n=sent: len(heard) >= n, 20, "all messages")
+        assert len(heard) == sent == counted
+        delays[how].append(list(heard))
+        if view:
+            view.stop()
+            shown = len(view.table().rows)
+            assert view.dropped == 0
+            assert f"{counted - shown:,} earlier ones are not shown" in repr(view)
+            assert view.count == counted
+            assert view.subjects()["messages"].sum() == counted
+            assert len(view.messages) == traffic.KEPT
+    assert subscription.pending_msgs == 0
+    alone, watched = (
+        min(statistics.median(round_) for round_ in rounds) for rounds in delays.values()
+    )
+    assert watched < alone + 0.05, f"median delay {alone:.4f} s alone, {watched:.4f} s watched"
+
+
+async def test_memory_is_bounded_with_large_messages_and_endless_subjects(lab, nc):
+    view, rates = labkit.watch(nc, "load.>"), labkit.watch_rates(nc, "load.>")
+
+    async def publish(first: int) -> None:
+        for number in range(first, first + 3000):
+            await nc.publish(f"load.{number}", bytes(20_000), headers={"Note": "n" * 5000})
+            if number % 500 == 0:
+                await nc.flush()
+        await view.heard(first + 3000, timeout=20)
+        await rates.heard(first + 3000, timeout=20)
+        gc.collect()
+
+    await publish(0)
+    tracemalloc.start()
+    await publish(3000)
+    before, _ = tracemalloc.get_traced_memory()
+    await publish(6000)
+    await publish(9000)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 2_000_000, "bytes, after 120 MB of payload more"
+    assert len(view.messages) == 1000
+    subjects = view.subjects()
+    assert len(subjects) == traffic.MOST_SUBJECTS + 1
+    assert subjects["messages"][traffic.OTHERS] == 12_000 - traffic.MOST_SUBJECTS
+    assert "on 500 subjects or more" in repr(view)
+
+
+def test_messages_that_nats_py_drops_are_counted(lab, monkeypatch: pytest.MonkeyPatch):
+    """Nothing is silently missing: heard and dropped together are what the server sent."""
+    monkeypatch.setattr(traffic, "PENDING_MESSAGES", 100)
+    view = labkit.watch(lab, "load.>")
+    sent = asyncio.run(publish_raw(lab, 1.0))
+    view.stop()
+    assert view.dropped > 0
+    assert view.count + view.dropped == sent
+    assert f"{view.dropped:,} dropped" in repr(view)
+
+
+# --- rates and streams
+
+
+async def test_rates_add_up_to_what_was_sent(lab, nc):
+    view = labkit.watch_rates(nc, "load.*")
+    sent = await publish_raw(lab, 0.6)
+    view.stop()
+    frame, samples = view.frame(), list(view._samples)
+    assert list(frame.columns) == [f"load.{n}" for n in range(10)]
+    seconds = [(b[0] - a[0]) / 1e9 for a, b in itertools.pairwise(samples)]
+    assert frame.mul(seconds, axis=0).to_numpy().sum() == pytest.approx(sent)
+    assert view.subjects()["messages"].sum() == view.count == sent
+    assert "<polyline" in view._moving_table().html()
+    assert repr(view).splitlines()[2].split() == [
+        "load.0",
+        "3000",
+        str(view.subjects()["bytes"]["load.0"]),
+    ]
+
+
+async def test_streams_are_shown_as_jetstream_tells_them(lab, nc):
+    js = nc.jetstream()
+    await js.add_stream(name="orders", subjects=["orders.*"])
+    await js.add_stream(name="audit", subjects=["audit"])
+    view = labkit.watch_streams(nc)
+    assert "audit" in repr(view)
+    for number in range(20):
+        await js.publish("orders.new", str(number).encode())
+    fetcher = await js.pull_subscribe("orders.*", durable="packer")
+    for message in await fetcher.fetch(5):
+        await message.ack_sync()
+    await view.up_to("orders", 20)
+    frame = view.stop().frame()
+    info = await js.stream_info("orders")
+    row = frame.loc["orders"]
+    assert list(frame.index) == ["audit", "orders"]
+    assert (row.subjects, row.messages, row.bytes) == ("orders.*", 20, info.state.bytes)
+    assert (row["first"], row["last"], row.consumers, row.lag) == (1, 20, 1, 15)
+    assert frame["lag"].isna()["audit"], "no consumer, no lag"
+    assert watchers(lab) == []
+
+
+async def test_where_no_jetstream_answers_the_sentence_says_so():
+    with labkit.start("single") as lab:
+        with pytest.raises(ViewError, match="no JetStream answers here .*jetstream: enabled"):
+            labkit.watch_streams(await lab.connect())
+        assert watchers(lab) == []
+
+
+# --- payloads
+
+
+@pytest.mark.parametrize(
+    ("payload", "size", "kind", "shown"),
+    [
+        (b"hello\nworld", 11, "text", "hello world"),
+        (b'{"a": [1]}', 10, "JSON", '{"a": [1]}'),
+        (b"{not json", 9, "text", "{not json"),
+        (b"42", 2, "text", "42"),
+        (b"", 0, "", ""),
+        (b"abc\xff", 4, "hex", "61 62 63 ff"),
+        ("é".encode()[:1], 2, "text", "…"),
+        (b"\x00\x01", 9, "hex", "00 01…"),
+        (b"\x1b[31mred", 8, "hex", "1b 5b 33 31 6d 72 65 64"),
+    ],
+)
+def test_a_payload_is_shown_as_what_it_is(payload: bytes, size: int, kind: str, shown: str):
+    assert kind_of(payload, size) == kind
+    assert readable(payload, size) == shown
+
+
+def test_a_long_text_is_cut_and_says_so():
+    assert short("x" * 100, 10) == "x" * 9 + "…"
+    assert short("x" * 10, 10) == "x" * 10
+
+
+# --- in a kernel
+
+
+START = """
+import os
+os.environ.pop("PYTEST_CURRENT_TEST", None)
+import asyncio, nats, labkit
+nc = await nats.connect({url!r})
+view = labkit.watch(nc, "load.>")
+"""
+
+
+def displays(k: Kernel, code: str) -> list[tuple[float, str, str]]:
+    """Run a cell; the displays and updates that came meanwhile, of whichever cell: when, what, HTML."""
+    asked, shown = k.client.execute(code), []
+    while True:
+        message = k.client.get_iopub_msg(timeout=30)
+        kind, content = message["msg_type"], message["content"]
+        if kind in ("display_data", "update_display_data"):
+            shown.append((time.monotonic(), kind, content["data"].get("text/html", "")))
+        ended = kind == "status" and content["execution_state"] == "idle"
+        if ended and message["parent_header"].get("msg_id") == asked:
+            assert k.client.get_shell_msg(timeout=30)["content"]["status"] == "ok"
+            return shown
+
+
+def test_in_a_notebook_the_table_moves_at_most_four_times_a_second(lab):
+    port = lab["n1"].address("client").rpartition(":")[2]
+    command = [sys.executable, str(PUBLISHER), port, str(RATE), "3", "load"]
+    with kernel() as k:
+        shown = displays(k, START.format(url=lab["n1"].url))
+        assert [kind for _, kind, _ in shown] == ["display_data"]
+        # Two cells that run meanwhile, the first of which blocks the kernel's loop.
+        blocked = f"import subprocess; subprocess.run({command!r}, capture_output=True)"
+        shown += displays(k, blocked)
+        updates = [at for at, kind, _ in shown if kind == "update_display_data"]
+        assert len(updates) >= 8, "it moved while the cell ran"
+        for first, fifth in zip(updates, updates[4:], strict=False):
+            assert fifth - first > 0.9, "five redraws take a second"
+        shown += displays(k, f"assert (await view.heard({3 * RATE})).stop().count == {3 * RATE}")
+        shown += displays(k, "view.redraws")
+    assert f"load.&gt; · {3 * RATE:,} messages" in shown[-1][2]
+    assert ", stopped" in shown[-1][2]
+
+
+def test_run_again_a_cell_replaces_its_view_and_shows_it_once(lab):
+    with kernel() as k:
+        k.run(START.format(url=lab["n1"].url))
+        k.run('view = labkit.watch(nc, "load.>")')
+        wait_until(lambda: len(watchers(lab)) == 1, 5, "the first view to go")
+        k.run('other = labkit.watch(nc, "room.>")')
+        assert sorted(watchers(lab)) == ["labkit watch load.>", "labkit watch room.>"]
+
+
+def test_where_outputs_are_compared_nothing_is_shown_until_asked_for(lab):
+    with kernel() as k:
+        k.run("import os; os.environ['LABKIT_STATIC'] = '1'")
+        shown: list[dict] = []
+
+        def collect(message: dict) -> None:
+            if "data" in message["content"]:
+                shown.append(message)
+
+        for code in (START.format(url=lab["n1"].url), "await asyncio.sleep(0.6)"):
+            k.client.execute_interactive(code, output_hook=collect, timeout=30)
+        assert shown == []
+        k.client.execute_interactive("view", output_hook=collect, timeout=30)
+        (one,) = shown
+        assert one["content"]["data"]["text/plain"] == "load.> · 0 messages, 0 bytes on 0 subjects"
+
+
+@pytest.mark.parametrize("how", ["kill -9", "restart", "shutdown"])
+def test_the_end_of_the_kernel_leaves_no_connection(lab, how: str):
+    with kernel() as k:
+        k.run(START.format(url=lab["n1"].url))
+        assert watchers(lab) == ["labkit watch load.>"]
+        if how == "kill -9":
+            k.manager.provisioner.process.kill()
+        elif how == "restart":
+            k.manager.restart_kernel()
+        else:
+            k.manager.shutdown_kernel()
+        wait_until(lambda: not watchers(lab), 10, "the view's connection to go")
+
+
+def test_all_views_share_one_thread(lab):
+    views = [labkit.watch(lab, "a"), labkit.watch_rates(lab, "a"), labkit.watch_streams(lab)]
+    assert [t.name for t in threading.enumerate()].count("labkit views") == 1
+    for view in views:
+        view.stop()
+    assert watchers(lab) == []
