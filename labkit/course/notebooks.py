@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import nbformat
 
 from labkit.servers.errors import LabError
+from labkit.views.live import STATIC
 
 PACKAGE = Path(__file__).resolve().parent.parent
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -229,7 +231,7 @@ def run(path: Path) -> None:
         resources={"metadata": {"path": str(path.parent)}},
     )
     try:
-        client.execute()
+        client.execute(env={**os.environ, STATIC: "1"})
     except CellExecutionError as error:
         raise NotebookError(f"{path.name}: a cell failed.\n{error}") from None
     except CellTimeoutError:

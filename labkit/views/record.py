@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from labkit.servers.errors import LabError
-from labkit.views.payload import readable, short
+from labkit.servers.events import Event
+from labkit.views.readable import readable, short
 
 if TYPE_CHECKING:
     import nats.aio.client
@@ -25,17 +26,6 @@ What = Literal["sent", "received"]
 
 class RecordError(LabError):
     """A record that cannot be made or drawn; the text says why and what to do."""
-
-
-class Event(Protocol):
-    """Something done to a lab, as `lab.events` holds it."""
-
-    @property
-    def time(self) -> datetime: ...
-    @property
-    def what(self) -> str: ...
-    @property
-    def names(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,5 +265,5 @@ def _ns(at: datetime | None) -> int:
 
 
 def _mark(event: Event) -> Mark:
-    text = f"{event.what} {'–'.join(event.names)}".strip()
-    return Mark(_ns(event.time), text, "mends" if event.what in MENDS else "breaks")
+    kind: Literal["breaks", "mends"] = "mends" if event.what in MENDS else "breaks"
+    return Mark(_ns(event.time), str(event), kind)

@@ -103,7 +103,7 @@ async def connect(options: dict[str, Any], whose: str, **more: Any) -> nats.aio.
         said = f" ({refusals[0]})" if refusals else ""
         raise ViewError(
             f"could not connect once more as {whose} within {CONNECT_TIMEOUT:g} s{said}; "
-            "does its server run?"
+            "does its server run, and take this login? For a lab with logins give a client"
         ) from None
     return client
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from labkit.views import background
 from labkit.views.live import Live
-from labkit.views.payload import short
+from labkit.views.readable import many, short
 from labkit.views.second_connection import Source, ViewError
 from labkit.views.table import Cell, Table
 
@@ -135,7 +135,7 @@ class Streams(Live):
         notes = self._notes()
         if len(self._rows) > ROWS:
             notes.insert(0, f"{len(self._rows) - ROWS:,} more streams are not shown")
-        heading = f"{len(self._rows)} stream{'s' * (len(self._rows) != 1)}"
+        heading = many(len(self._rows), "stream")
         columns = tuple(Row.__dataclass_fields__)
         return Table(heading + ", stopped" * self.stopped, columns, rows, "; ".join(notes))
 

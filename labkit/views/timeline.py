@@ -15,8 +15,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.views.payload import short
-from labkit.views.record import Entry, Event, Mark, Record, RecordError, when
+from labkit.servers.events import Event
+from labkit.views.readable import many, short
+from labkit.views.record import Entry, Mark, Record, RecordError, when
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,8 +103,8 @@ class Timeline(_OverTime):
 
     def __repr__(self) -> str:
         return (
-            f"timeline: {', '.join(self.who)}; {len(self.pairs):,} arrows, "
-            f"{len(self.unheard):,} sent and not seen to arrive, {len(self.marks)} marks"
+            f"timeline: {', '.join(self.who)}; {many(len(self.pairs), 'arrow')}, "
+            f"{len(self.unheard):,} sent and not seen to arrive, {many(len(self.marks), 'mark')}"
         )
 
     def _draw(self) -> Figure:
@@ -186,20 +187,23 @@ class Gaps(_OverTime):
         """A row a gap, in time order.
 
         Columns: `who`, `began` and `ended` (UTC: the messages before and after it), `seconds`,
-        `expected` (seconds: the longest pause that is no gap), `marks` (what was done meanwhile).
+        `expected` (seconds: the longest pause that is no gap), `marks` (what was done
+        meanwhile, or just before).
         """
         import pandas as pd
 
         rows = [
-            (who, when(a), when(b), (b - a) / 1e9, self.expected[who], self._marks_in(a, b))
+            (who, when(a), when(b), (b - a) / 1e9, self.expected[who], self._marks_in(who, a, b))
             for who, a, b in sorted(self._gaps, key=lambda gap: gap[1])
         ]
         names = ["who", "began", "ended", "seconds", "expected", "marks"]
         types = {"began": "datetime64[ns, UTC]", "ended": "datetime64[ns, UTC]"}
         return pd.DataFrame(rows, columns=names).astype({**types, "seconds": "float64"})
 
-    def _marks_in(self, began: int, ended: int) -> str:
-        return ", ".join(mark.text for mark in self.marks if began <= mark.time_ns <= ended)
+    def _marks_in(self, who: str, began: int, ended: int) -> str:
+        """What was done in a gap or just before: messages that were on their way still arrive."""
+        soonest = began - round(self.expected[who] * 1e9)
+        return ", ".join(mark.text for mark in self.marks if soonest <= mark.time_ns <= ended)
 
     def __repr__(self) -> str:
         return f"gaps: {len(self._gaps)} of {', '.join(self.received)}"

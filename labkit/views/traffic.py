@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from labkit.views import background
 from labkit.views.live import REDRAW, Live
-from labkit.views.payload import kind_of, readable, short
+from labkit.views.readable import kind_of, many, readable, short
 from labkit.views.record import Record, when
 from labkit.views.second_connection import Source, ViewError
 from labkit.views.table import Cell, Picture, Table
@@ -119,8 +119,8 @@ class _Traffic(Live):
         subjects = len(self._subjects) - (OTHERS in self._subjects)
         more = " or more" if OTHERS in self._subjects else ""
         return (
-            f"{self.subject} · {_many(self.count, 'message')}, {_many(self.bytes, 'byte')} "
-            f"on {_many(subjects, 'subject')}{more}{', stopped' if self.stopped else ''}"
+            f"{self.subject} · {many(self.count, 'message')}, {many(self.bytes, 'byte')} "
+            f"on {many(subjects, 'subject')}{more}{', stopped' if self.stopped else ''}"
         )
 
 
@@ -324,7 +324,3 @@ def _rate(a: tuple[int, dict[str, int]], b: tuple[int, dict[str, int]], name: st
 def _age(nanoseconds: int) -> str:
     seconds = max(nanoseconds, 0) // 1_000_000_000
     return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min"
-
-
-def _many(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -22,7 +22,7 @@ from labkit.servers.errors import NotInTimeError
 from labkit.servers.topology import Lab
 from labkit.servers.wait import wait_until
 from labkit.views import traffic
-from labkit.views.payload import kind_of, readable, short
+from labkit.views.readable import kind_of, readable, short
 from labkit.views.second_connection import ViewError
 from tests.servers.kernels import Kernel, kernel
 
@@ -228,6 +228,26 @@ async def test_a_client_that_may_not_subscribe_is_told_by_the_servers_words():
         assert (await view.heard(1)).count == 1, "it logs in as the client did"
         with pytest.raises(ViewError, match=r"refuses .*ermissions .*closed\.>"):
             labkit.watch(nc, "closed.>")
+
+
+@pytest.mark.parametrize("how", ["user", "nkey", "operator", "tls", "mtls"])
+async def test_a_view_logs_in_as_its_client_did(how: str):
+    with labkit.start(f"authentication-{how}") as lab:
+        nc = await lab.connect(credentials=next(iter(lab.credentials)))
+        view = labkit.watch(nc, "hello")
+        await nc.publish("hello", b"1")
+        assert (await view.heard(1)).stop().count == 1
+
+
+async def test_a_view_of_a_websocket_client_and_of_a_token(lab):
+    with labkit.start("authentication-token") as lab:
+        token = lab["n1"].planned.file.text.partition("token:")[2].split()[0].strip('"')
+        nc = await lab.connect(token=token)
+        view = labkit.watch(nc, "hello")
+        await nc.publish("hello", b"1")
+        assert (await view.heard(1)).stop().count == 1
+        with pytest.raises(ViewError, match="could not connect once more as lab .* give a client"):
+            labkit.watch(lab, "hello")
 
 
 async def test_the_watched_client_gets_nothing_more(lab, nc):

@@ -1,4 +1,4 @@
-"""A payload as a person reads it: text, JSON or hex."""
+"""Payloads, numbers and long texts as a person reads them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def readable(payload: bytes, size: int) -> str:
 def short(text: str, longest: int = LONGEST) -> str:
     """At most `longest` characters of a text, the last of them "…" where some are left out."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def many(number: int, thing: str) -> str:
+    """A number of things: "1 message", "1,200 messages"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _text(payload: bytes, size: int) -> str | None:
