@@ -180,7 +180,8 @@ class Gaps(_OverTime):
             (who, began, ended)
             for who, times in self.received.items()
             for began, ended in itertools.pairwise(_with_last_send(who, times, record, sends))
-            if (ended - began) / 1e9 > self.expected[who]
+            if (ended - began - _senders_pause(record, who, sends, began, ended)) / 1e9
+            > self.expected[who]
         ]
 
     def frame(self) -> pd.DataFrame:
@@ -304,7 +305,8 @@ def gaps(record: Record, events: Iterable[Event] = (), *, longer_than: float | N
     """Find the times in which a client received nothing for longer than expected.
 
     Expected are `longer_than` seconds; without it, for each client, 5 times its median pause
-    between two messages, at least 0.05 s. A client that received nothing more while others sent
+    between two messages, at least 0.05 s; to that comes the longest time in which those that it
+    hears sent nothing either: a pause of a sender, or of the machine, is no gap. A client that received nothing more while others sent
     on what it used to hear has a gap until the last of these. `.frame()` has a row a gap. Raises
     RecordError where nobody received anything.
     """
@@ -338,9 +340,26 @@ def _expected(times: list[int]) -> float:
 
 def _with_last_send(who: str, times: list[int], record: Record, sends: list[Entry]) -> list[int]:
     """The times of reception, and of the last message that was sent on a subject heard before."""
-    heard = {e.subject for e in record.entries if e.what == "received" and e.who == who}
+    heard = _heard_by(record, who)
     later = [e.time_ns for e in sends if e.subject in heard and e.time_ns > times[-1]]
     return [*times, max(later)] if later else times
+
+
+def _senders_pause(record: Record, who: str, sends: list[Entry], began: int, ended: int) -> int:
+    """The longest time of a silence in which nobody sent what this client hears, nanoseconds.
+
+    0 where the record does not know the senders.
+    """
+    heard = _heard_by(record, who)
+    all_sends = [entry.time_ns for entry in sends if entry.subject in heard]
+    if not all_sends:
+        return 0
+    times = [began, *(at for at in sorted(all_sends) if began < at < ended), ended]
+    return max(b - a for a, b in itertools.pairwise(times))
+
+
+def _heard_by(record: Record, who: str) -> set[str]:
+    return {e.subject for e in record.entries if e.what == "received" and e.who == who}
 
 
 def _percentiles(values: list[float]) -> list[float]:

@@ -109,11 +109,12 @@ def run_in_page(page: Any, path: Path, options: argparse.Namespace) -> list[str]
     """Run All Cells, save, and say what is wrong with the saved file; pictures on the way."""
     page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell")
     page.wait_for_selector("#jp-main-statusbar >> text=Python 3 (ipykernel) | Idle")
-    if options.dark:
-        page.click(".lm-MenuBar >> text=Settings")
-        page.click(".lm-Menu >> text=Theme")
-        page.click(".lm-Menu >> text=JupyterLab Dark")
-        page.wait_for_selector("body[data-jp-theme-light='false']", state="attached")
+    # Also the light one is chosen: JupyterLab remembers what was chosen before.
+    theme, is_light = ("JupyterLab Dark", "false") if options.dark else ("JupyterLab Light", "true")
+    page.click(".lm-MenuBar >> text=Settings")
+    page.click(".lm-Menu >> text=Theme")
+    page.click(f".lm-Menu >> text='{theme}'")
+    page.wait_for_selector(f"body[data-jp-theme-light='{is_light}']", state="attached")
     page.click(".lm-MenuBar >> text='Run'")
     page.click(".lm-Menu >> text='Run All Cells'")
     deadline = time.monotonic() + RUN_TIMEOUT

@@ -333,6 +333,17 @@ def test_a_client_that_hears_no_more_has_a_gap_as_long_as_others_send():
     assert frame["seconds"].tolist() == [1.5]
 
 
+def test_a_pause_of_the_sender_is_no_gap_and_one_in_which_it_sent_is():
+    record = Record()
+    for number, at in enumerate([0, 10, 20, 30, 530, 540, 550, 560]):
+        record.sent("ada", "a", b"%d" % number, after(at))
+        record.received("bob", "a", b"%d" % number, after(at + 1))
+    assert labkit.gaps(record).frame().empty
+    for at in range(100, 500, 10):
+        record.sent("ada", "a", b"lost at %d" % at, after(at))
+    assert labkit.gaps(record).frame()["seconds"].tolist() == [0.5]
+
+
 async def test_a_killed_server_makes_a_gap_that_the_picture_marks(lab):
     ada, bob = await lab.connect(name="ada"), await lab.connect(name="bob")
     await bob.subscribe("ticks")
