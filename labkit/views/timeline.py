@@ -7,6 +7,7 @@ do not tell red from green tell apart: https://jfly.uni-koeln.de/color/
 
 from __future__ import annotations
 
+import bisect
 import functools
 import io
 import itertools
@@ -175,13 +176,10 @@ class Gaps(_OverTime):
             who: longer_than if longer_than is not None else _expected(times)
             for who, times in self.received.items()
         }
-        sends = [entry for entry in record.entries if entry.what == "sent"]
         self._gaps = [
             (who, began, ended)
             for who, times in self.received.items()
-            for began, ended in itertools.pairwise(_with_last_send(who, times, record, sends))
-            if (ended - began - _senders_pause(record, who, sends, began, ended)) / 1e9
-            > self.expected[who]
+            for began, ended in _silences(times, _sends_to(who, record), self.expected[who])
         ]
 
     def frame(self) -> pd.DataFrame:
@@ -222,8 +220,8 @@ class Gaps(_OverTime):
                 label="" if number else "no message",
             )  # fmt: skip
             axes.annotate(
-                f"{(ended - began) / 1e9:.2f} s", (x + width / 2, lane - 0.3),
-                ha="center", va="bottom", color=TEXT, fontsize=9,
+                f"{(ended - began) / 1e9:.2f} s", (x + width, lane + 0.3),
+                ha="right", va="top", color=TEXT, fontsize=9,
             )  # fmt: skip
         _legend(axes)
         return figure
@@ -305,10 +303,10 @@ def gaps(record: Record, events: Iterable[Event] = (), *, longer_than: float | N
     """Find the times in which a client received nothing for longer than expected.
 
     Expected are `longer_than` seconds; without it, for each client, 5 times its median pause
-    between two messages, at least 0.05 s; to that comes the longest time in which those that it
-    hears sent nothing either: a pause of a sender, or of the machine, is no gap. A client that received nothing more while others sent
-    on what it used to hear has a gap until the last of these. `.frame()` has a row a gap. Raises
-    RecordError where nobody received anything.
+    between two messages, at least 0.05 s. To that comes the longest time in which those that it
+    hears sent nothing either: a pause of a sender, or of the machine, is no gap. A client that
+    received nothing more while others sent on what it used to hear has a gap until the last of
+    these. `.frame()` has a row a gap. Raises RecordError where nobody received anything.
     """
     return Gaps(record, events, longer_than)
 
@@ -338,28 +336,29 @@ def _expected(times: list[int]) -> float:
     return max(SLACK * usual, SHORTEST_GAP)
 
 
-def _with_last_send(who: str, times: list[int], record: Record, sends: list[Entry]) -> list[int]:
-    """The times of reception, and of the last message that was sent on a subject heard before."""
-    heard = _heard_by(record, who)
-    later = [e.time_ns for e in sends if e.subject in heard and e.time_ns > times[-1]]
-    return [*times, max(later)] if later else times
+def _sends_to(who: str, record: Record) -> list[int]:
+    """When anybody sent something on a subject that this client hears, in order."""
+    heard = {e.subject for e in record.entries if e.what == "received" and e.who == who}
+    return sorted(e.time_ns for e in record.entries if e.what == "sent" and e.subject in heard)
 
 
-def _senders_pause(record: Record, who: str, sends: list[Entry], began: int, ended: int) -> int:
-    """The longest time of a silence in which nobody sent what this client hears, nanoseconds.
+def _silences(times: list[int], sends: list[int], expected: float) -> list[tuple[int, int]]:
+    """Silences longer than expected by more than the longest pause of the senders within them.
 
-    0 where the record does not know the senders.
+    `sends` is empty where the record does not know the senders. A send after the last reception
+    is waited for in vain.
     """
-    heard = _heard_by(record, who)
-    all_sends = [entry.time_ns for entry in sends if entry.subject in heard]
-    if not all_sends:
-        return 0
-    times = [began, *(at for at in sorted(all_sends) if began < at < ended), ended]
-    return max(b - a for a, b in itertools.pairwise(times))
-
-
-def _heard_by(record: Record, who: str) -> set[str]:
-    return {e.subject for e in record.entries if e.what == "received" and e.who == who}
+    if sends and sends[-1] > times[-1]:
+        times = [*times, sends[-1]]
+    found = []
+    for began, ended in itertools.pairwise(times):
+        if (ended - began) / 1e9 > expected:
+            within = sends[bisect.bisect_right(sends, began) : bisect.bisect_left(sends, ended)]
+            steps = itertools.pairwise([began, *within, ended])
+            pause = max(b - a for a, b in steps) if sends else 0
+            if (ended - began - pause) / 1e9 > expected:
+                found.append((began, ended))
+    return found
 
 
 def _percentiles(values: list[float]) -> list[float]:
