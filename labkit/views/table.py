@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 
-_CELL = "padding:1px 10px 1px 0;text-align:left;vertical-align:middle;white-space:nowrap"
+_CELL = "padding:1px 12px 1px 0;vertical-align:middle;white-space:nowrap;text-align:"
+_NUMBER = _CELL + "right;font-variant-numeric:tabular-nums"
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,15 @@ class Table:
 
     def html(self) -> str:
         """The table as HTML that takes its colours from the page, light or dark."""
-        head = "".join(f"<th style='{_CELL}'>{html.escape(name)}</th>" for name in self.columns)
+        first = self.rows[0] if self.rows else ()
+        head = "".join(
+            f"<th style='{_style(cell)}'>{html.escape(name)}</th>"
+            for name, cell in zip(self.columns, first, strict=False)
+        )
         body = "".join(
-            "<tr>" + "".join(f"<td style='{_CELL}'>{_cell(cell)}</td>" for cell in row) + "</tr>"
+            "<tr>"
+            + "".join(f"<td style='{_style(cell)}'>{_cell(cell)}</td>" for cell in row)
+            + "</tr>"
             for row in self.rows
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -63,9 +70,11 @@ class Table:
         return f"<div><b>{html.escape(self.heading)}</b>{table if self.rows else ''}{note}</div>"
 
 
+def _style(cell: Cell) -> str:
+    return _NUMBER if isinstance(cell, int) else _CELL + "left"
+
+
 def _cell(cell: Cell) -> str:
     if isinstance(cell, Picture):
         return cell.svg
-    if isinstance(cell, int):
-        return f"<span style='font-variant-numeric:tabular-nums'>{cell:,}</span>"
-    return html.escape(cell)
+    return f"{cell:,}" if isinstance(cell, int) else html.escape(cell)

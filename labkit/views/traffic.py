@@ -1,4 +1,7 @@
-"""`watch` and `watch_rates`: the messages on a subject, as a table of the latest and as rates."""
+"""`watch` and `watch_rates`: the messages on a subject, as a table of the latest and as rates.
+
+A view takes about 3.5 µs of a core for each message: 17 % of one at 50,000 messages a second.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ KEPT = 1000  # messages
 KEPT_BYTES = 1024  # of each payload, and of each header
 MOST_SUBJECTS = 500  # counted one by one; messages on more than these are counted together
 ROWS = 12
-WINDOW = 60.0  # seconds of rates
+WINDOW = 30.0  # seconds of rates
 # nats-py hands over messages in the order in which they came, up to this many behind.
 PENDING_MESSAGES = 65_536
 PENDING_BYTES = 32 * 1024 * 1024
@@ -216,7 +219,7 @@ class Watch(_Traffic):
 
 
 class Rates(_Traffic):
-    """Messages a second for each subject, over the last minute. See `watch_rates`."""
+    """Messages a second for each subject, over the last 30 s. See `watch_rates`."""
 
     def __init__(self, source: Source, subject: str) -> None:
         super().__init__(source, subject, "rates")
@@ -234,7 +237,7 @@ class Rates(_Traffic):
         await self._tick()
 
     def frame(self) -> pd.DataFrame:
-        """Messages a second, a column a subject, a row about every 0.25 s of the last minute.
+        """Messages a second, a column a subject, a row about every 0.25 s of the last 30 s.
 
         Indexed by `time` (UTC), the end of the quarter second.
         """
@@ -253,13 +256,15 @@ class Rates(_Traffic):
 
     def _moving_table(self) -> Table:
         samples = list(self._samples)
-        lines: list[tuple[Cell, ...]] = []
-        for name, messages, _ in self._by_subject()[:ROWS]:
-            rates = [_rate(a, b, name) for a, b in itertools.pairwise(samples)]
-            now = rates[-1] if rates else 0.0
-            lines.append((short(name), sparkline(rates), f"{now:,.0f}", messages))
-        columns = ("subject", f"last {WINDOW:.0f} s", "now, msg/s", "messages")
-        return Table(self._heading(), columns, lines, self._note())
+        subjects = self._by_subject()[:ROWS]
+        rates = [[_rate(a, b, n) for a, b in itertools.pairwise(samples)] for n, *_ in subjects]
+        most = max((rate for line in rates for rate in line), default=0.0)
+        rows: list[tuple[Cell, ...]] = [
+            (short(name), sparkline(line, most), round(line[-1]) if line else 0, messages)
+            for (name, messages, _), line in zip(subjects, rates, strict=True)
+        ]
+        columns = ("subject", f"last {WINDOW:.0f} s, up to {most:,.0f} msg/s", "now", "messages")
+        return Table(self._heading(), columns, rows, self._note())
 
     def _note(self) -> str:
         hidden = len(self._subjects) - ROWS
@@ -285,28 +290,29 @@ def watch(source: Source, subject: str = ">", *, sender: str | Sender = "From") 
 
 
 def watch_rates(source: Source, subject: str = ">") -> Rates:
-    """Show messages a second for each subject, as a small plot of the last minute that moves.
+    """Show messages a second for each subject, as a small plot of the last 30 s that moves.
 
     Connects, stops and waits as `watch` does; `view.frame()` gives the rates as a DataFrame.
     """
     return Rates(source, subject).open()
 
 
-def sparkline(values: list[float], width: int = 240, height: int = 24) -> Picture:
-    """A small line plot, the newest value at the right; its colour is the page's text colour."""
-    most = max(values, default=0.0)
+def sparkline(values: list[float], most: float, width: int = 300, height: int = 24) -> Picture:
+    """A small plot from 0 to `most`, the newest value at the right, in the page's text colour."""
     step = width / max(round(WINDOW / REDRAW) - 1, 1)
-    start = width - step * (len(values) - 1)
+    start, low = width - step * (len(values) - 1), height - 2
     points = " ".join(
-        f"{start + step * n:.1f},{height - 2 - (height - 4) * (v / most if most else 0):.1f}"
-        for n, v in enumerate(values)
+        f"{start + step * n:.1f},{low - (low - 2) * (value / most if most else 0):.1f}"
+        for n, value in enumerate(values)
     )
+    area = f"{start:.1f},{low} {points} {width},{low}"
     svg = (
         f"<svg width='{width}' height='{height}' viewBox='0 0 {width} {height}' role='img'>"
-        f"<title>up to {most:,.0f} messages a second</title>"
-        f"<polyline points='{points}' fill='none' stroke='currentColor' stroke-width='1.5'/></svg>"
+        f"<polygon points='{area}' fill='currentColor' fill-opacity='.15'/>"
+        f"<polyline points='{points}' fill='none' stroke='currentColor' stroke-width='1.3'/>"
+        f"<path d='M0 {low}H{width}' stroke='currentColor' stroke-opacity='.3'/></svg>"
     )
-    return Picture(svg, f"up to {most:,.0f} msg/s")
+    return Picture(svg, f"up to {max(values, default=0.0):,.0f} msg/s")
 
 
 def _header(name: str) -> Sender:
