@@ -113,7 +113,7 @@ class Live:
 
         if isinstance(error, SlowConsumerError):
             self.dropped += 1
-        elif "ermissions" in str(error):
+        elif "permissions" in str(error).lower():
             del self.problems[:-9]
             self.problems.append(str(error).removeprefix("nats: "))
 
@@ -124,6 +124,11 @@ class Live:
         """Redraw until stopped; stop when the client that was watched is closed."""
         while not self.stopped:
             await asyncio.sleep(REDRAW)
+            if self._client is not None and self._client.is_closed and not self.stopped:
+                said = self._client.last_error
+                self.problems.append(f"the server has closed the view's connection ({said})")
+                await self._end()
+                return
             if second_connection.is_over(self._source):
                 await self._end()
                 return
@@ -215,4 +220,8 @@ class Live:
             notes.append(f"{self.dropped:,} dropped before they could be counted by subject")
         if self.reconnects:
             notes.append(f"connected again {self.reconnects}×: what was sent meanwhile is missing")
+        client = self._client
+        if client is not None and not client.is_connected and not self.stopped:
+            said = f" ({client.last_error})" if client.last_error else ""
+            notes.append(f"not connected now{said}: what is sent meanwhile is missing")
         return [*notes, *self.problems]

@@ -137,6 +137,14 @@ def test_running_a_notebook_stores_its_outputs_in_normal_form(tmp_path: Path):
     assert notebooks.problems(path) == []
 
 
+def test_stored_outputs_are_made_with_views_that_stay_still(tmp_path: Path):
+    path = tmp_path / "77-run.ipynb"
+    cell = new_code_cell("import os; from labkit.views import live; print(os.environ[live.STATIC])")
+    notebooks.write(new_notebook(cells=[cell]), path)
+    notebooks.run(path)
+    assert notebooks.read(path).cells[0].outputs[0].text == "1\n"
+
+
 def test_a_notebook_that_fails_keeps_its_file(tmp_path: Path):
     path = tmp_path / "77-fail.ipynb"
     notebooks.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)

@@ -6,9 +6,11 @@ import asyncio
 import gc
 import itertools
 import json
+import re
 import statistics
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import tracemalloc
@@ -27,6 +29,7 @@ from labkit.views.second_connection import ViewError
 from tests.servers.kernels import Kernel, kernel
 
 PUBLISHER = Path(__file__).parent / "publish_raw.py"
+README = Path(__file__).parent.parent.parent / "README.md"
 RATE = 50_000  # messages a second
 
 
@@ -228,6 +231,34 @@ async def test_a_client_that_may_not_subscribe_is_told_by_the_servers_words():
         assert (await view.heard(1)).count == 1, "it logs in as the client did"
         with pytest.raises(ViewError, match=r"refuses .*ermissions .*closed\.>"):
             labkit.watch(nc, "closed.>")
+
+
+async def test_a_view_whose_login_is_taken_away_says_that_it_sees_nothing():
+    config = "listen: 127.0.0.1:4222\nauthorization {{users: [{}]}}"
+    users = ["{user: ada, password: s3cret}", "{user: eve, password: s3cret}"]
+    with labkit.start({"n1": config.format(", ".join(users))}) as lab:
+        nc = await lab.connect(user="ada", password="s3cret", error_cb=nothing)
+        view = labkit.watch(nc, ">")
+        lab["n1"].reload(config.format(users[1]))
+        told = re.compile(r"not connected now|the server has closed the view's connection")
+        await asyncio.to_thread(
+            wait_until, lambda: told.search(repr(view)), 10, "the view to say so"
+        )
+        view.stop()
+
+
+async def test_a_stopped_server_is_told_and_the_view_stops_at_once(lab, nc):
+    view = labkit.watch(nc, ">")
+    await asyncio.to_thread(lab["n1"].kill)
+    told = lambda: "not connected now" in repr(view)  # noqa: E731
+    await asyncio.to_thread(wait_until, told, 5, "the view to say so")
+    began = time.monotonic()
+    view.stop()
+    assert time.monotonic() - began < 1
+
+
+async def nothing(error) -> None:
+    """For clients whose errors are expected."""
 
 
 @pytest.mark.parametrize("how", ["user", "nkey", "operator", "tls", "mtls"])
@@ -499,6 +530,22 @@ def test_the_end_of_the_kernel_leaves_no_connection(lab, how: str):
         else:
             k.manager.shutdown_kernel()
         wait_until(lambda: not watchers(lab), 10, "the view's connection to go")
+
+
+def test_the_readme_shows_views_that_work(lab):
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (example,) = [block for block in blocks if "labkit.watch(" in block]
+    body = textwrap.indent(
+        example.replace("...", "await ada.publish('a', b'1'); await bob.flush()"), "    "
+    )
+    script = (
+        "import labkit\nasync def main(lab):\n"
+        "    nc, ada, bob = [await lab.connect() for _ in range(3)]\n"
+        "    await bob.subscribe('a'); await bob.flush()\n" + body
+    )
+    names: dict = {}
+    exec(script, names)
+    asyncio.run(names["main"](lab))
 
 
 def test_all_views_share_one_thread(lab):
