@@ -147,7 +147,7 @@ class Timeline(_OverTime):
         points = axes.scatter(
             [x for x, _ in places],
             [y for _, y in places],
-            s=26 if len(entries) < 300 else 9,
+            s=(26 if len(entries) < 300 else 9) * (2 if marker == "X" else 1),
             marker=marker,
             facecolors=colours if filled else "none",
             edgecolors=colours,
