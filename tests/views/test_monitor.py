@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -107,21 +108,42 @@ async def test_every_figure_of_every_page_is_the_servers_own(name: str):
     with labkit.start(name) as lab:
         nc = await busy(lab)
         for server in lab.values():
-            for page in ("varz", "subsz", "jsz", "healthz"):
-                before = server.monitor(page)
-                table = getattr(server, page)()
-                assert len(table) == 1
-                assert_said(table.iloc[0], table, before, server.monitor(page))
-            for page, (entries, key, options) in ENTRIES.items():
-                before, table = server.monitor(page, **options), getattr(server, page)()
-                after = {e[key]: e for e in server.monitor(page, **options).get(entries) or []}
-                rows = {row[key]: row for _, row in table.iterrows()}
-                assert rows.keys() == {e[key] for e in before.get(entries) or []}
-                for entry in before.get(entries) or []:
-                    assert_said(rows[entry[key]], table, entry, after[entry[key]])
-            assert_gateways(server)
-            assert_accounts(server)
+            for assert_page in (
+                assert_single_rows,
+                assert_entries,
+                assert_gateways,
+                assert_accounts,
+            ):
+                assert_when_calm(assert_page, server)
         await nc.close()
+
+
+def assert_when_calm(check: Callable[[Any], None], server: Any):
+    """What changes between two readings is read once more; a wrong figure is wrong each time."""
+    for _ in range(4):
+        try:
+            return check(server)
+        except AssertionError:
+            continue
+    return check(server)
+
+
+def assert_single_rows(server: Any):
+    for page in ("varz", "subsz", "jsz", "healthz"):
+        before = server.monitor(page)
+        table = getattr(server, page)()
+        assert len(table) == 1
+        assert_said(table.iloc[0], table, before, server.monitor(page))
+
+
+def assert_entries(server: Any):
+    for page, (entries, key, options) in ENTRIES.items():
+        before, table = server.monitor(page, **options), getattr(server, page)()
+        after = {e[key]: e for e in server.monitor(page, **options).get(entries) or []}
+        rows = {row[key]: row for _, row in table.iterrows()}
+        assert rows.keys() == after.keys() == {e[key] for e in before.get(entries) or []}
+        for entry in before.get(entries) or []:
+            assert_said(rows[entry[key]], table, entry, after[entry[key]])
 
 
 def assert_gateways(server: Any):
