@@ -188,6 +188,14 @@ class Lab(Mapping[str, Server]):
         self.events.note("add", server.name)
         return server
 
+    def wait_usable(self, timeout: float = START_TIMEOUT) -> None:
+        """Return when the topology is usable again, as `start` does: after a restart, for example.
+
+        Raises TopologyError with what is missing after `timeout` seconds, or when a server is down.
+        """
+        self._refuse_stopped()
+        readiness.wait_usable(dict(self._servers), timeout)
+
     def remove(self, name: str) -> None:
         """Stop a server and take it out of the lab. The others notice as they would anywhere."""
         self[name].stop()

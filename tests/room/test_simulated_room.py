@@ -129,14 +129,18 @@ def test_a_seed_always_gives_the_same_people():
     assert len({person.name for person in many}) == 60
 
 
-def test_twice_the_seats_cost_the_hub_an_inbox_each():
-    """Neighbours share a leaf node: the hub hears each subject once, however many sit there."""
+def test_twice_the_seats_let_the_hub_hear_of_the_same_subjects():
+    """Neighbours share a leaf node, so the hub's interest does not grow with them, but for inboxes."""
 
-    def at_the_hub(seats: int) -> int:
+    def crossing(seats: int) -> set[str]:
         with simulate(seats) as opened:
-            return int(opened.lab["hub"].monitor("subsz")["num_subscriptions"])
+            links = opened.lab["hub"].monitor("leafz", subs=True)["leafs"]
+            (link,) = [link for link in links if link["name"] == "neighbours"]
+            heard = {s.partition(" ")[0] for s in link["subscriptions_list"]}
+            return {s for s in heard if not s.startswith(("_INBOX.", "$"))}
 
-    assert at_the_hub(24) - at_the_hub(12) <= 12
+    few, many = crossing(12), crossing(24)
+    assert few == many == {"room.rollcall", "room.lottery", "room.chat.*"}
 
 
 @pytest.mark.parametrize("seats", [0, 61])
