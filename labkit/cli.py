@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = """examples:
   labkit lab                 open JupyterLab on the course
   labkit lab --no-browser    print the URL instead
+  labkit slides 10           the lecture of hour 1 as slides
   labkit test                prove the kit: every test and every notebook
   labkit test -k guard       only the tests whose name has "guard" in it
   labkit reset 11            a fresh copy of notebook 11; yours is kept beside it
@@ -88,6 +89,13 @@ def make_parser() -> argparse.ArgumentParser:
     _workspace_option(command)
     command.set_defaults(run=lab)
 
+    command = commands.add_parser("slides", help="show a lecture as slides, with cells that run")
+    command.add_argument("number", metavar="NN", help="number of a lecture, as in 10")
+    command.add_argument("--no-browser", action="store_true", help="print the URL, open nothing")
+    command.add_argument("--port", type=port_number, help="as for `labkit lab`")
+    _workspace_option(command)
+    command.set_defaults(run=slides)
+
     commands.add_parser(
         "test", help="run every test and notebook; what follows goes to pytest", add_help=False
     )
@@ -144,6 +152,20 @@ def lab(options: argparse.Namespace) -> int:
     for line in workspace.prepare(folder).lines():
         print(line)
     return jupyter.serve(folder, port=options.port, browser=not options.no_browser)
+
+
+def slides(options: argparse.Namespace) -> int:
+    """Refresh the copies and show one of them as slides (RISE), until it is stopped."""
+    from labkit.course import jupyter, notebooks, workspace
+
+    path = notebooks.find(options.number)
+    if not notebooks.is_slides(path):
+        raise LabError(f"{path.name} is no lecture; its cells say nothing of slides")
+    folder = (options.workspace or workspace.default_folder()).resolve()
+    for line in workspace.prepare(folder).lines():
+        print(line)
+    page = f"rise/{path.relative_to(notebooks.course_folder()).as_posix()}"
+    return jupyter.serve(folder, options.port, not options.no_browser, page)
 
 
 def test(arguments: list[str]) -> int:

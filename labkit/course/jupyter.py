@@ -33,24 +33,25 @@ TRIES = 50  # ports from the first one on
 START_TIMEOUT = 60.0  # seconds; a first start on a slow disk takes 10
 STOP_TIMEOUT = 10.0  # seconds for JupyterLab to end its kernels
 LOG_SIZE = 1_000_000  # bytes; one older log of that size is kept
-FIRST_PAGE = "00-start-here.ipynb"
+FIRST_PAGE = "lab/tree/00-start-here.ipynb"
 
 
 class JupyterError(LabError):
     """JupyterLab could not be started."""
 
 
-def serve(folder: Path, port: int | None, browser: bool) -> int:
+def serve(folder: Path, port: int | None, browser: bool, page: str = FIRST_PAGE) -> int:
     """Run JupyterLab on `folder` until Ctrl-C, SIGTERM or a closed terminal; returns an exit code.
 
-    Prints the URL once the page is there. Raises JupyterError when it does not come up.
+    `page` is what opens: a path of JupyterLab's own. Prints the URL once the page is there. Raises
+    JupyterError when it does not come up.
     """
     chosen = choose_port(port)
     if port is None and chosen != FIRST_PORT:
         print(f"port {FIRST_PORT} is taken (a JupyterLab that runs already?), using {chosen}")
     token = secrets.token_hex(16)
     log = folder / HIDDEN / f"jupyter-{chosen}.log"
-    url = f"http://{ports.LOOPBACK}:{chosen}/lab/tree/{FIRST_PAGE}?token={token}"
+    url = f"http://{ports.LOOPBACK}:{chosen}/{page}?token={token}"
     print("starting JupyterLab …", flush=True)
     with _terminable():
         server = subprocess.Popen(

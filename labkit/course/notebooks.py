@@ -208,6 +208,11 @@ def _text_in(output: Any) -> str:
     )
 
 
+def is_slides(path: Path) -> bool:
+    """Whether a notebook is a lecture: whether its cells say how they stand on slides."""
+    return any("slideshow" in cell.metadata for cell in read(path).cells)
+
+
 # --- running -----------------------------------------------------------------------------------
 
 

@@ -147,10 +147,10 @@ def test_test_without_a_checkout_is_told(monkeypatch, capsys, tmp_path: Path):
 class Page:
     """`labkit lab` at work: where it is, and what runs for it."""
 
-    def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "labkit.cli", "lab", "--no-browser", "--workspace"]
+    def __init__(self, folder: Path, *what: str) -> None:
+        command = [sys.executable, "-m", "labkit.cli", *(what or ("lab",)), "--no-browser"]
         self.process = subprocess.Popen(
-            [*command, str(folder)],
+            [*command, "--workspace", str(folder)],
             stdout=subprocess.PIPE,
             text=True,
             # a job in the background, as CI may be, would hand down that SIGINT is ignored
@@ -263,3 +263,24 @@ def test_lab_with_a_taken_port_says_by_whom(tmp_path: Path):
 @pytest.mark.parametrize("command", ["lab", "reset", "ps", "stop", "doctor"])
 def test_each_command_explains_itself(command: str):
     assert "usage: labkit" in run(command, "--help").stdout
+
+
+def test_slides_of_what_is_no_lecture_are_refused():
+    shown = run("slides", "11")
+    assert shown.returncode == 1
+    assert "11-publish-subscribe.ipynb is no lecture" in shown.stderr
+
+
+@posix
+def test_slides_are_served_with_all_that_they_need(tmp_path: Path):
+    page = Page(tmp_path / "ws", "slides", "10")
+    try:
+        assert "/rise/1-connectivity/10-lecture.ipynb?token=" in page.url
+        with urllib.request.urlopen(page.url, timeout=30) as answer:
+            html = answer.read().decode()
+        wanted = re.findall(r'(?:src|href)="([^"]+\.(?:js|css)[^"]*)"', html)
+        assert wanted
+        assert not [address for address in wanted if address.startswith(("http", "//"))]
+    finally:
+        page.process.send_signal(signal.SIGTERM)
+        page.process.communicate(timeout=20)
