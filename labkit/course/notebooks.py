@@ -7,6 +7,7 @@ import difflib
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ _MACHINE = re.compile(
     r"/home/|/Users/|/root/|/tmp/|/var/folders/|\b[A-Z]:[\\/]|0x[0-9a-f]{8,}"
     r"|\b20\d\d-\d\d-\d\d\b|\b(localhost|port)[: ](1[5-9]|2\d|3[01])\d{3}\b"
 )
+MINUTES = "minutes.toml"
+_MINUTES_LINE = re.compile(r"^\*\*\d+ minutes\*\*(,? [^·\n]*\w)?", re.MULTILINE)
 _NEARLY_A_MARK = re.compile(r"#.*\b(BEGIN|END)[ _-]?SOLUTION", re.IGNORECASE)
 
 Notebook = Any  # nbformat's NotebookNode has no types
@@ -112,11 +115,34 @@ def normal(notebook: Notebook, prefix: str) -> Notebook:
             cell.id = _new_id(prefix, position, ids | {c.get("id") for c in notebook.cells})
         ids.add(cell.id)
         cell.source = "\n".join(line.rstrip() for line in cell.source.rstrip().split("\n"))
+        if position == 1:
+            cell.source = _with_minutes(cell.source, prefix)
         if cell.cell_type == "code":
             count += 1
             cell.execution_count = count
             cell.outputs = _normal_outputs(cell.outputs, count)
     return notebook
+
+
+def minutes() -> dict[str, dict[str, int]]:
+    """Minutes of each notebook, by its number: "room" with everybody there, "home" taken home."""
+    path = course_folder() / MINUTES
+    found: dict[str, dict[str, int]] = tomllib.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def in_words(planned: dict[str, int]) -> str:
+    """Minutes as a header says them: "12 minutes, and 13 at home"."""
+    room, home = planned.get("room"), planned.get("home")
+    if room and home:
+        return f"**{room} minutes**, and {home} at home"
+    return f"**{room} minutes**" if room else f"**{home} minutes** at home"
+
+
+def _with_minutes(source: str, number: str) -> str:
+    """A notebook's first cell, with the minutes that minutes.toml gives it."""
+    planned = minutes().get(number)
+    return _MINUTES_LINE.sub(in_words(planned), source) if planned else source
 
 
 def _new_id(prefix: str, position: int, taken: set[str]) -> str:
