@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import nats.errors
+
 from labkit.course.checks.hour1 import gather_until_quiet
 from labkit.course.exercises import Look, exercise
 
@@ -47,6 +49,32 @@ async def heard_at_the_seat(look: Look, subject: str) -> list[dict[str, Any]]:
     )
     clients = {client["cid"] for client in await clients_of(look, "seat")}
     return [s for s in found.get("subscriptions_list") or [] if s.get("cid") in clients]
+
+
+async def link_settled(look: Look, host: Client) -> None:
+    """Return when each side of the leaf link knows what has been subscribed to on the other side.
+
+    Interest crosses in the order in which it arose: when a new subject is reached, so are the older.
+    """
+    seat = await look.connect("seat")
+    for asker, answerer in ((seat, host), (host, seat)):
+        echo = await answerer.subscribe(answerer.new_inbox(), cb=_echo)
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            while not await _reached(asker, echo.subject):
+                await asyncio.sleep(0.005)
+        await echo.unsubscribe()
+
+
+async def _echo(message: Any) -> None:
+    await message.respond(message.data)
+
+
+async def _reached(asker: Client, subject: str) -> bool:
+    try:
+        await asker.request(subject, timeout=1)
+    except nats.errors.Error:
+        return False
+    return True
 
 
 async def ask(host: Client, subject: str, payload: bytes = b"") -> Any:
@@ -112,6 +140,7 @@ async def roll_call(look: Look) -> None:
     host = await look.connect("hub")
     answers: list[Any] = []
     inbox = await host.subscribe(host.new_inbox(), cb=_collect(answers))
+    await link_settled(look, host)
     await host.publish("room.rollcall", b"", reply=inbox.subject)
     await gather_until_quiet(answers, len(people) + 1, patience=2)
     await gather_until_quiet(answers, len(people) + 100, patience=0.3)  # who answers twice?
@@ -175,6 +204,7 @@ async def lottery(look: Look) -> None:
     ):
         return
     host = await look.connect("hub")
+    await link_settled(look, host)
     first = await ask(host, "room.draw", str(FEW_DRAWS).encode())
     silent = first.get("(no answer)", 0) + first.get("", 0)
     if not look.expect(
@@ -224,6 +254,7 @@ async def chat(look: Look) -> None:
     lines: list[Any] = []
     await host.subscribe("room.chat", cb=_collect(lines))
     await host.subscribe("room.chat.>", cb=_collect(lines))
+    await link_settled(look, host)
 
     async def said_after(text: str) -> list[tuple[str, str]]:
         """What was said after a line of the check, by others than neighbours and not to them."""
