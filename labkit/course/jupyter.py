@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from labkit.course import kernel
 from labkit.course.progress import HIDDEN, WORKSPACE_VARIABLE
 from labkit.servers import ports
 from labkit.servers.errors import LabError, NotInTimeError
@@ -127,10 +128,20 @@ def _settings(folder: Path) -> Path:
     return settings
 
 
+def _profile(folder: Path) -> Path:
+    """IPython's settings for the kernels of this workspace, which the user's own leave alone."""
+    profile = folder / HIDDEN / "ipython"
+    (profile / "profile_default").mkdir(parents=True, exist_ok=True)
+    line = f"get_config().IPKernelApp.exec_lines = [{kernel.START_LINE!r}]\n"
+    (profile / "profile_default" / "ipython_kernel_config.py").write_text(line, "utf-8")
+    return profile
+
+
 def _environment(folder: Path, token: str) -> dict[str, str]:
     return {
         **os.environ,
         WORKSPACE_VARIABLE: str(folder),
+        "IPYTHONDIR": str(_profile(folder)),
         # which tabs are open belongs to this workspace, not to every JupyterLab of the user's
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / HIDDEN / "lab-layout"),
         "JUPYTER_TOKEN": token,  # not on the command line, where others on the machine could read it

@@ -526,7 +526,9 @@ def _launch(
                 raise
             for server in servers.values():
                 server.kill()
-                server.log.path.unlink(missing_ok=True)  # it tells of a port that is no longer meant
+                server.log.path.unlink(
+                    missing_ok=True
+                )  # it tells of a port that is no longer meant
     raise TopologyError("each port that was chosen for the lab was taken meanwhile; start it again")
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 import labkit
+from labkit.course import jupyter
 from labkit.course.checks import hour1_requests, hour1_wire
+from tests.servers import kernels
 
 
 @pytest.fixture
@@ -131,3 +133,13 @@ async def test_ticks_that_have_come_already(lab: labkit.Lab):
         await said(labkit.check("1.11"), "right")
         text = await said(labkit.check("1.11"), "wrong")
     assert "three messages end it too: run your cell again" in text
+
+
+def test_a_name_that_is_not_there_yet_is_explained_also_after_a_restart(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(jupyter._profile(tmp_path)))
+    with kernels.kernel() as kernel:
+        for _ in range(2):
+            with pytest.raises(AssertionError, match="'nc' is not there yet: run the cells above"):
+                kernel.run("nc")
+            assert kernel.run("print(1 + 1)") == "2\n"
+            kernels.restart(kernel)
