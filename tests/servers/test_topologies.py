@@ -33,14 +33,22 @@ jetstream { store_dir: "./store" }
 SECOND_LEAF = "leafnodes { remotes: [ { url: nats-leaf://127.0.0.1:7422 } ] }"
 
 
+def listening(process: psutil.Process) -> list[str]:
+    """The addresses that a process listens on."""
+    found = process.net_connections(kind="inet")
+    return [c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN]
+
+
 @pytest.mark.parametrize("name", topology.names())
 def test_every_listener_of_a_topology_is_on_loopback(name: str):
     with labkit.start(name) as lab:
         for server in lab.values():
-            found = psutil.Process(server.pid).net_connections(kind="inet")
-            listening = [c.laddr for c in found if c.status == psutil.CONN_LISTEN]
-            assert len(listening) == len(server.planned.addresses)
-            assert all(ipaddress.ip_address(address.ip).is_loopback for address in listening)
+            opened = listening(psutil.Process(server.pid))
+            assert len(opened) == len(server.planned.addresses)
+        family = psutil.Process(lab._guard.pid).children(recursive=True)  # the forwarder too
+        assert {server.pid for server in lab.values()} <= {process.pid for process in family}
+        for address in (address for process in family for address in listening(process)):
+            assert ipaddress.ip_address(address).is_loopback
 
 
 async def test_a_cluster_takes_a_stream_of_its_size_at_the_first_try():
