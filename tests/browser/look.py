@@ -129,7 +129,10 @@ def run_in_page(page: Any, path: Path, options: argparse.Namespace) -> list[str]
 
 def unfinished(path: Path) -> list[str]:
     """The code cells of the saved notebook that have not run, or failed."""
-    cells = json.loads(path.read_text("utf-8"))["cells"]
+    try:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+    except ValueError:
+        return ["it is being saved at this moment"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     waiting = [
         f"cell {n} did not run" for n, c in enumerate(code, 1) if c["execution_count"] is None
