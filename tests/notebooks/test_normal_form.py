@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,14 @@ def test_an_hour_has_fifty_minutes_in_the_room():
     for number, said in notebooks.minutes().items():
         hours[number[0]] = hours.get(number[0], 0) + said.get("room", 0)
     assert all(total <= 50 for total in hours.values()), hours
+
+
+def test_the_notes_of_a_lecture_add_up_to_its_minutes():
+    for path in filter(notebooks.is_slides, notebooks.every_notebook()):
+        cells = notebooks.read(path).cells
+        notes = [
+            c.source for c in cells if c.metadata.get("slideshow", {}).get("slide_type") == "notes"
+        ]
+        spoken = [int(m[1]) for note in notes if (m := re.match(r"\*(\d+) minutes?\.\*", note))]
+        assert len(spoken) == len(notes), "each note begins with its minutes"
+        assert sum(spoken) == notebooks.minutes()[notebooks.number(path)]["room"]
