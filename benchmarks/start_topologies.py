@@ -29,9 +29,9 @@ from typing import Any
 
 import labkit
 from labkit.servers import binary, placement, ports, readiness
+from labkit.servers.folders import locate, read_files
 from labkit.servers.processes import Process
 from labkit.servers.server import Server
-from labkit.servers.topology import locate, read_files
 from labkit.servers.wait import wait_until
 
 RunCluster = Callable[..., Awaitable[Any]]

@@ -210,9 +210,9 @@ def reset(options: argparse.Namespace) -> int:
 
 def credentials(options: argparse.Namespace) -> int:
     """Make credentials beside the server files; prints what a client of each name needs."""
-    from labkit.servers import credentials, topology
+    from labkit.servers import credentials, folders
 
-    _, path = topology.locate(options.topology)
+    _, path = folders.locate(options.topology)
     recipe = credentials.recipe_of(path) if path else None
     if recipe is None:
         raise LabError(f"{options.topology} needs no credentials: it has no {credentials.RECIPE}")

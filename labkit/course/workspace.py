@@ -11,7 +11,7 @@ from labkit.course import notebooks
 from labkit.course.progress import HIDDEN
 from labkit.servers.credentials import MADE
 from labkit.servers.errors import LabError
-from labkit.servers.topology import configs_folder
+from labkit.servers.folders import configs_folder
 
 COPIED = "copied.json"  # in the hidden folder: what each copy was when it was made
 

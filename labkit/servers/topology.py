@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import html
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,13 +18,13 @@ from labkit.servers import (
     contexts,
     credentials,
     faults,
+    folders,
     notebook,
     placement,
     ports,
     readiness,
 )
-from labkit.servers.config import ConfigFile
-from labkit.servers.errors import ConfigError, LabError, NotInTimeError, TopologyError
+from labkit.servers.errors import LabError, NotInTimeError, TopologyError
 from labkit.servers.events import Events
 from labkit.servers.placement import PlannedServer
 from labkit.servers.processes import Guard, Process
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 # A chosen port can be taken before the server listens on it; then all are chosen anew.
 PORT_ATTEMPTS = 5
 RELEASE_TIMEOUT = 1.0  # seconds, for a lab that ends to leave its well-known ports
-PACKAGE = Path(__file__).resolve().parent.parent
 
 Ports = Literal["free", "well-known"]
 LinkChoice = Literal["forwarded", "direct"]
@@ -82,7 +79,7 @@ class Lab(Mapping[str, Server]):
             return self._servers[name]
         except KeyError:
             raise ServerNameError(
-                f"no server {name!r} in this lab; {_did_you_mean(name, self._servers)}"
+                f"no server {name!r} in this lab; {folders.did_you_mean(name, self._servers)}"
             ) from None
 
     def __iter__(self) -> Iterator[str]:
@@ -138,7 +135,9 @@ class Lab(Mapping[str, Server]):
     def _login(self, name: str) -> dict[str, Any]:
         """What `nats.connect` takes to be `name`. Raises LabError for a name that is not there."""
         if name not in self.credentials:
-            hint = _did_you_mean(name, self.credentials) if self.credentials else "it has none"
+            hint = (
+                folders.did_you_mean(name, self.credentials) if self.credentials else "it has none"
+            )
             raise LabError(f"no credentials {name!r} in this lab; {hint}")
         login = contexts.options(self.credentials[name])
         del login["servers"]
@@ -381,15 +380,17 @@ def start(
         raise TopologyError(f'ports is {ports!r}; it can be "free" or "well-known"')
     if links not in ("forwarded", "direct"):
         raise TopologyError(f'links is {links!r}; it can be "forwarded" or "direct"')
-    name, path = locate(topology)
+    name, path = folders.locate(topology)
     guard = Guard(name)
     try:
         made: credentials.Made = {}
         recipe = credentials.recipe_of(path) if path else None
         if path and recipe:
-            path = _own_copy(path, guard.folder / "source")
+            path = folders.own_copy(path, guard.folder / "source")
             made = credentials.make(recipe, guard.folder / "source")
-        planned = placement.plan(read_files(topology if isinstance(topology, Mapping) else path))
+        planned = placement.plan(
+            folders.read_files(topology if isinstance(topology, Mapping) else path)
+        )
         program = binary.find()
         notebook.prepare()
         _replace_earlier(name)
@@ -408,82 +409,9 @@ def start(
         raise
 
 
-def _own_copy(path: Path, target: Path) -> Path:
-    """Copy a topology's files, to make its credentials there; returns where `path` is in the copy."""
-    folder = path if path.is_dir() else path.parent
-    for file in [*folder.iterdir(), *folder.glob("*/*.conf")]:  # not what else may lie there
-        copy = target / file.relative_to(folder)
-        if file.is_file() and credentials.MADE not in copy.relative_to(target).parts:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, copy)
-    return target if path.is_dir() else target / path.name
-
-
 def running() -> list[Lab]:
     """The labs that this process has started and not stopped, newest last."""
     return list(_RUNNING)
-
-
-def names() -> list[str]:
-    """The topologies that come with labkit, by name."""
-    return sorted(path.name for path in configs_folder().iterdir() if any(path.glob("*.conf")))
-
-
-def configs_folder() -> Path:
-    """Where the topologies are: beside the package in a checkout, inside it in an installed wheel."""
-    checkout = PACKAGE.parent / "server-configs"
-    return checkout if checkout.is_dir() else PACKAGE / "_course" / "server-configs"
-
-
-def locate(topology: str | Path | Mapping[str, str]) -> tuple[str, Path | None]:
-    """A topology's name, and its folder or file; None for texts. Raises TopologyError."""
-    if not isinstance(topology, Mapping):
-        path = _topology_path(topology)
-        return path.stem, path
-    if not topology:
-        raise TopologyError('no server given; write for example {"n1": "jetstream: enabled"}')
-    return "-".join(topology)[:40], None
-
-
-def read_files(topology: Path | Mapping[str, str] | None) -> dict[str, ConfigFile]:
-    """The server files of a topology, read, by the name of each. Raises ConfigError, TopologyError."""
-    if isinstance(topology, Mapping):
-        return {n: config.read(Path(f"{n}.conf"), text) for n, text in topology.items()}
-    assert topology is not None
-    paths = [topology] if topology.is_file() else sorted(topology.glob("*.conf"))
-    if not paths:
-        raise TopologyError(
-            f"there is no .conf file in {topology}; a topology is a folder with one file a server"
-        )
-    # What a server file includes is a part of it, no server of its own.
-    read = {file.stem: config.read(file) for file in paths}
-    included = {
-        part.path.resolve() for file in read.values() for part in file.files() if part is not file
-    }
-    servers = {stem: file for stem, file in read.items() if file.path.resolve() not in included}
-    if not servers:
-        raise ConfigError(
-            f"the files in {topology} include each other; none is left to be a server"
-        )
-    return servers
-
-
-def _topology_path(topology: str | Path) -> Path:
-    known = configs_folder() / topology
-    if isinstance(topology, str) and topology in names():
-        return known
-    path = Path(topology).expanduser()
-    if path.exists():
-        return path
-    raise TopologyError(
-        f"there is no topology {str(topology)!r}; {_did_you_mean(str(topology), names())}"
-    )
-
-
-def _did_you_mean(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    near = difflib.get_close_matches(str(name), list(known), 1)
-    there = ", ".join(known)
-    return f"did you mean {near[0]!r}? There are: {there}" if near else f"there are: {there}"
 
 
 def _replace_earlier(name: str) -> None:

@@ -14,15 +14,15 @@ import nats.errors
 import pytest
 
 import labkit
-from labkit.servers import binary, contexts, credentials, topology
+from labkit.servers import binary, contexts, credentials, folders
 from labkit.servers.clients import RefusedError
 from labkit.servers.errors import ConfigError, LabError, TopologyError
 from labkit.servers.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("own_temp")
 
-CONFIGS = topology.configs_folder()
-WITH_RECIPE = [name for name in topology.names() if credentials.recipe_of(CONFIGS / name)]
+CONFIGS = folders.configs_folder()
+WITH_RECIPE = [name for name in folders.names() if credentials.recipe_of(CONFIGS / name)]
 SECRET = re.compile(r"PRIVATE KEY|\bS[UAOCN][A-Z2-7]{56}\b|\beyJ[\w-]{20,}|\$2[aby]\$")
 
 
@@ -145,7 +145,7 @@ def test_no_secret_is_in_the_repository():
 
 @pytest.mark.parametrize("name", WITH_RECIPE)
 async def test_a_topology_with_credentials_runs_by_hand(name: str, tmp_path: Path):
-    own = topology._own_copy(CONFIGS / name, tmp_path / name)
+    own = folders.own_copy(CONFIGS / name, tmp_path / name)
     command = [sys.executable, "-m", "labkit.cli", "credentials", str(own)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"made anew in {own / 'made'}" in shown

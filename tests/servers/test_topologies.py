@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import labkit
-from labkit.servers import topology
+from labkit.servers import folders
 from labkit.servers.errors import ConfigError, TopologyError
 from labkit.servers.wait import wait_until
 
@@ -39,7 +39,7 @@ def listening(process: psutil.Process) -> list[str]:
     return [c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN]
 
 
-@pytest.mark.parametrize("name", topology.names())
+@pytest.mark.parametrize("name", folders.names())
 def test_every_listener_of_a_topology_is_on_loopback(name: str):
     with labkit.start(name) as lab:
         for server in lab.values():
@@ -274,4 +274,4 @@ def test_the_script_in_the_readme_runs():
 
 def test_the_readme_names_every_topology():
     text = README.read_text("utf-8")
-    assert [name for name in topology.names() if f"`{name}`" not in text] == []
+    assert [name for name in folders.names() if f"`{name}`" not in text] == []

@@ -124,10 +124,10 @@ def test_imports_run_one_way(package: str):
 
 
 def test_the_server_files_run_by_hand(tmp_path: Path):
-    from labkit.servers import binary, credentials, topology
+    from labkit.servers import binary, credentials, folders
 
-    for name in topology.names():
-        folder = topology._own_copy(topology.configs_folder() / name, tmp_path / name)
+    for name in folders.names():
+        folder = folders.own_copy(folders.configs_folder() / name, tmp_path / name)
         recipe = credentials.recipe_of(folder)
         if recipe:
             credentials.make(recipe, folder)

@@ -14,7 +14,7 @@ import pytest
 from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 
 import labkit
-from labkit.servers import topology
+from labkit.servers import folders
 from labkit.servers.errors import LabError, ServerStateError
 from labkit.servers.wait import wait_until
 from labkit.views import assets, monitor
@@ -115,7 +115,7 @@ async def busy(lab: labkit.Lab) -> Any:
     return nc
 
 
-@pytest.mark.parametrize("name", topology.names())
+@pytest.mark.parametrize("name", folders.names())
 async def test_every_figure_of_every_page_is_the_servers_own(name: str):
     with labkit.start(name) as lab:
         nc = await busy(lab)
@@ -181,7 +181,7 @@ def assert_accounts(server: Any):
             assert row[field] == detail[field]
 
 
-@pytest.mark.parametrize("name", topology.names())
+@pytest.mark.parametrize("name", folders.names())
 async def test_every_column_has_its_type_also_in_an_empty_table(name: str):
     with labkit.start(name) as lab:
         nc = await busy(lab)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import labkit
-from labkit.servers import binary, topology
+from labkit.servers import binary, folders
 from labkit.servers.ports import free_ports
 from labkit.servers.wait import wait_until
 from labkit.views import snapshot, topology_map
@@ -89,7 +89,7 @@ def gateways(lab: labkit.Lab) -> set[frozenset[str]]:
     }
 
 
-@pytest.mark.parametrize("name", topology.names())
+@pytest.mark.parametrize("name", folders.names())
 def test_every_server_and_link_that_the_servers_name_is_there(name: str):
     with labkit.start(name) as lab:
         taken, picture = snapshot.take(lab), lab.map().svg
@@ -117,7 +117,7 @@ def test_every_server_and_link_that_the_servers_name_is_there(name: str):
 KINDS = ("route", "gateway", "leaf")
 
 
-@pytest.mark.parametrize("name", topology.names())
+@pytest.mark.parametrize("name", folders.names())
 def test_two_labs_of_one_topology_look_the_same(name: str):
     pictures = []
     for _ in range(2):

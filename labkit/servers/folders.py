@@ -1,0 +1,92 @@
+"""Finding a topology: a folder that comes with labkit, a path, or config texts; and its server files.
+
+Reads only; starts nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from labkit.servers import config, credentials
+from labkit.servers.config import ConfigFile
+from labkit.servers.errors import ConfigError, TopologyError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def names() -> list[str]:
+    """The topologies that come with labkit, by name."""
+    return sorted(path.name for path in configs_folder().iterdir() if any(path.glob("*.conf")))
+
+
+def configs_folder() -> Path:
+    """Where the topologies are: beside the package in a checkout, inside it in an installed wheel."""
+    checkout = PACKAGE.parent / "server-configs"
+    return checkout if checkout.is_dir() else PACKAGE / "_course" / "server-configs"
+
+
+def locate(topology: str | Path | Mapping[str, str]) -> tuple[str, Path | None]:
+    """A topology's name, and its folder or file; None for texts. Raises TopologyError."""
+    if not isinstance(topology, Mapping):
+        path = _topology_path(topology)
+        return path.stem, path
+    if not topology:
+        raise TopologyError('no server given; write for example {"n1": "jetstream: enabled"}')
+    return "-".join(topology)[:40], None
+
+
+def read_files(topology: Path | Mapping[str, str] | None) -> dict[str, ConfigFile]:
+    """The server files of a topology, read, by the name of each. Raises ConfigError, TopologyError."""
+    if isinstance(topology, Mapping):
+        return {n: config.read(Path(f"{n}.conf"), text) for n, text in topology.items()}
+    assert topology is not None
+    paths = [topology] if topology.is_file() else sorted(topology.glob("*.conf"))
+    if not paths:
+        raise TopologyError(
+            f"there is no .conf file in {topology}; a topology is a folder with one file a server"
+        )
+    # What a server file includes is a part of it, no server of its own.
+    read = {file.stem: config.read(file) for file in paths}
+    included = {
+        part.path.resolve() for file in read.values() for part in file.files() if part is not file
+    }
+    servers = {stem: file for stem, file in read.items() if file.path.resolve() not in included}
+    if not servers:
+        raise ConfigError(
+            f"the files in {topology} include each other; none is left to be a server"
+        )
+    return servers
+
+
+def _topology_path(topology: str | Path) -> Path:
+    known = configs_folder() / topology
+    if isinstance(topology, str) and topology in names():
+        return known
+    path = Path(topology).expanduser()
+    if path.exists():
+        return path
+    raise TopologyError(
+        f"there is no topology {str(topology)!r}; {did_you_mean(str(topology), names())}"
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not among those that are known."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    there = ", ".join(names)
+    return f"did you mean {near[0]!r}? There are: {there}" if near else f"there are: {there}"
+
+
+def own_copy(path: Path, target: Path) -> Path:
+    """Copy a topology's files, to make its credentials there; returns where `path` is in the copy."""
+    folder = path if path.is_dir() else path.parent
+    for file in [*folder.iterdir(), *folder.glob("*/*.conf")]:  # not what else may lie there
+        copy = target / file.relative_to(folder)
+        if file.is_file() and credentials.MADE not in copy.relative_to(target).parts:
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy)
+    return target if path.is_dir() else target / path.name
