@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 from labkit.servers import server
 from labkit.servers import topology as topologies
 from labkit.servers.errors import LabError
+from labkit.servers.launching import Ports
 from labkit.servers.server import START_TIMEOUT
-from labkit.servers.topology import LinkChoice, Ports
+from labkit.servers.topology import LinkChoice
 
 if TYPE_CHECKING:
     import pandas as pd
