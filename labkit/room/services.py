@@ -8,6 +8,7 @@ service error: a code (400, 404) and a sentence, in the headers that nats.micro 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections import Counter
@@ -16,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import nats.micro
-from nats.js.errors import NoKeysError
+from nats.js.errors import NotFoundError
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
-    from nats.js.kv import KeyValue
     from nats.micro.request import Request
     from nats.micro.service import Service
 
 Answer = Callable[[str, str], Awaitable[Any]]  # (the last part of the subject, the payload)
 
 BUCKET = "guestbook"
+STREAM, KEY = f"KV_{BUCKET}", f"$KV.{BUCKET}."  # where a bucket keeps its values: ADR-8
 HISTORY = 5  # entries kept for a guest
 LONGEST_ENTRY = 200  # characters
 MOST_DRAWS = 5000  # in one request
@@ -45,19 +46,19 @@ class RefusedError(Exception):
 
 async def serve(nc: Client) -> None:
     """Offer the room's services on this connection, which should be one to the hub."""
-    book = await nc.jetstream().create_key_value(bucket=BUCKET, history=HISTORY)
-    await _guestbook(nc, book)
+    await _guestbook(nc)
     await _lottery(nc)
 
 
-async def _guestbook(nc: Client, book: KeyValue) -> None:
+async def _guestbook(nc: Client) -> None:
+    book = await nc.jetstream().create_key_value(bucket=BUCKET, history=HISTORY)
     service = await nats.micro.add_service(
         nc, name="guestbook", version="1.0.0", description="Who is in the room, and what they say"
     )
 
     async def about(_: str, __: str) -> dict[str, Any]:
         return {
-            "guests": len(await _names(book)),
+            "guests": len(await _names(nc)),
             "to sign": "request room.guestbook.sign.<your name>, with what you want to say",
             "to read": "request room.guestbook.guests, or room.guestbook.guests.<name>",
         }
@@ -72,15 +73,14 @@ async def _guestbook(nc: Client, book: KeyValue) -> None:
         return {"name": name, "entry": text}
 
     async def guests(_: str, __: str) -> list[str]:
-        return await _names(book)
+        return await _names(nc)
 
     async def guest(name: str, _: str) -> dict[str, Any]:
         _refuse_name(name)
-        try:
-            entries = await book.history(name)
-        except NoKeysError:
-            raise RefusedError(404, f"{name} has not signed the guestbook") from None
-        return {"name": name, "entries": [(e.value or b"").decode() for e in entries]}
+        entries = await _entries(nc, name)
+        if not entries:
+            raise RefusedError(404, f"{name} has not signed the guestbook")
+        return {"name": name, "entries": entries}
 
     await _add(service, "about", "room.guestbook", about)
     await _add(service, "sign", "room.guestbook.sign.>", sign)
@@ -88,11 +88,28 @@ async def _guestbook(nc: Client, book: KeyValue) -> None:
     await _add(service, "guest", "room.guestbook.guests.>", guest)
 
 
-async def _names(book: KeyValue) -> list[str]:
-    try:
-        return sorted(await book.keys())
-    except NoKeysError:
-        return []
+async def _names(nc: Client) -> list[str]:
+    """The keys of the bucket: the subjects of its stream."""
+    info = await nc.jsm().stream_info(STREAM, subjects_filter=f"{KEY}>")
+    return sorted(subject.removeprefix(KEY) for subject in info.state.subjects or {})
+
+
+async def _entries(nc: Client, name: str) -> list[str]:
+    """A key's history, oldest first.
+
+    Read message by message: nats-py 2.16 asks a consumer, and when the answer on the consumer's
+    state overtakes the messages, `history` and `keys` say that there is nothing.
+    """
+    found: list[str] = []
+    sequence = 1
+    with contextlib.suppress(NotFoundError):
+        while True:
+            message = await nc.jsm().get_msg(
+                STREAM, seq=sequence, subject=f"{KEY}{name}", next=True
+            )
+            found.append((message.data or b"").decode())
+            sequence = (message.seq or 0) + 1
+    return found
 
 
 def _refuse_name(name: str) -> None:

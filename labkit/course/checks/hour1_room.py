@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
+from nats.micro.request import ERROR_HEADER
 
 from labkit.course.checks.hour1 import gather_until_quiet
 from labkit.course.exercises import Look, exercise
@@ -78,8 +79,11 @@ async def _reached(asker: Client, subject: str) -> bool:
 
 
 async def ask(host: Client, subject: str, payload: bytes = b"") -> Any:
-    """What a service of the room answers."""
-    return json.loads((await host.request(subject, payload, timeout=ANSWER_TIMEOUT)).data)
+    """What a service of the room answers. Raises LookupError with its sentence when it refuses."""
+    answer = await host.request(subject, payload, timeout=ANSWER_TIMEOUT)
+    if refusal := (answer.headers or {}).get(ERROR_HEADER):
+        raise LookupError(f"{subject} was answered with: {refusal}")
+    return json.loads(answer.data)
 
 
 @exercise(
