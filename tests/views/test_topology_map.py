@@ -287,11 +287,11 @@ def test_sixty_seats_are_drawn_in_two_seconds_each_by_name():
 async def test_more_seats_than_sixty_become_a_count():
     with labkit.start(seats(61)) as lab:
         shown = words(lab.map().svg)
-        assert shown["61 leaf nodes"] == shown["all connected"] == 1
+        assert shown["61 leaf nodes"] == shown["all connected"] == 1, shown
         nc = await lab.connect("seat-02")
         lab["seat-61"].kill()
         shown = words(lab.map().svg)
-        assert shown["61 leaf nodes, 1 client"] == 1
+        assert shown["61 leaf nodes, 1 client"] == 1, shown
         assert shown["✕ down: seat-61 (1)"] == 1
         await nc.close()
 
