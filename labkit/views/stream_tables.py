@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from labkit.views import background
 from labkit.views.live import Live
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
     from nats.js.manager import JetStreamManager
 
 ASK = 1.0  # seconds between two questions to JetStream
-MOST_STREAMS = 256  # those of the API's first page
+PAGE = 256  # entries of an answer of the API
 ROWS = 20
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Streams(Live):
         assert self._js
         self._asked = time.monotonic()
         try:
-            infos = await self._js.streams_info()
+            infos = await _every(self._js.streams_info)
             self._rows = sorted(
                 [await self._row(self._js, info) for info in infos], key=lambda row: row.stream
             )
@@ -79,7 +84,8 @@ class Streams(Live):
 
     async def _row(self, js: JetStreamManager, info: StreamInfo) -> Row:
         name, state = info.config.name or "", info.state
-        consumers = await js.consumers_info(name) if state.consumer_count else []
+        lister = functools.partial(js.consumers_info, name)
+        consumers = await _every(lister) if state.consumer_count else []
         return Row(
             name,
             ", ".join(info.config.subjects or []),
@@ -134,13 +140,23 @@ class Streams(Live):
         ]
         notes = self._notes()
         if len(self._rows) > ROWS:
-            notes.insert(0, f"{len(self._rows) - ROWS:,} more streams are not shown")
+            notes.insert(0, f"not shown: {many(len(self._rows) - ROWS, 'stream')}")
         heading = many(len(self._rows), "stream")
         columns = tuple(Row.__dataclass_fields__)
         return Table(heading + ", stopped" * self.stopped, columns, rows, "; ".join(notes))
 
     def _moving_table(self) -> Table:
         return self.table()
+
+
+async def _every(page: Callable[[int], Awaitable[list[T]]]) -> list[T]:
+    """All entries of a list that the API gives in pages, each asked for by its offset."""
+    found: list[T] = []
+    while True:
+        more = await page(len(found))
+        found += more
+        if len(more) < PAGE:
+            return found
 
 
 def watch_streams(source: Source) -> Streams:
