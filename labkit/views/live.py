@@ -114,8 +114,11 @@ class Live:
         if isinstance(error, SlowConsumerError):
             self.dropped += 1
         elif "permissions" in str(error).lower():
-            del self.problems[:-9]
-            self.problems.append(str(error).removeprefix("nats: "))
+            self._tell(str(error).removeprefix("nats: "))
+
+    def _tell(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems = [*self.problems[-9:], problem]
 
     async def _on_reconnect(self) -> None:
         self.reconnects += 1

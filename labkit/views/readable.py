@@ -7,6 +7,7 @@ from typing import Literal
 
 Kind = Literal["text", "JSON", "hex", ""]
 LONGEST = 72  # characters
+LONGEST_TOKEN = 5  # characters of JSON that mean nothing in part: "false", or an escape
 
 
 def kind_of(payload: bytes, size: int) -> Kind:
@@ -23,8 +24,9 @@ def kind_of(payload: bytes, size: int) -> Kind:
         try:
             json.loads(text)
             return "JSON"
-        except ValueError:
-            pass
+        except json.JSONDecodeError as error:
+            if size > len(payload) and _ended(error):
+                return "JSON"
     return "text"
 
 
@@ -40,9 +42,22 @@ def short(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def plain(text: str) -> str:
+    """The text without what does not print: control characters and changes of direction, escaped.
+
+    Names and subjects may have them; XML and terminals do not take them well.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def many(number: int, thing: str) -> str:
     """A number of things: "1 message", "1,200 messages"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _ended(error: json.JSONDecodeError) -> bool:
+    """Whether nothing was wrong with a beginning of JSON but that it ends, within a token at most."""
+    return error.msg.startswith("Unterminated") or error.pos >= len(error.doc) - LONGEST_TOKEN
 
 
 def _text(payload: bytes, size: int) -> str | None:

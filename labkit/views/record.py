@@ -88,15 +88,22 @@ class Record:
         self._notes.append(Mark(_ns(at), text, "note"))
 
     def _add(
-        self, at: int, who: str, what: What, subject: str, payload: bytes, subscription: int = 0
+        self,
+        at: int,
+        who: str,
+        what: What,
+        subject: str,
+        payload: bytes,
+        subscription: int = 0,
+        size: int | None = None,
     ) -> None:
         if len(self.entries) >= MOST:
             self.left_out += 1
             return
+        payload = bytes(payload)  # nats-py also sends what changes later, a bytearray
         same, beginning = hash(payload), payload[:KEPT_BYTES]
-        self.entries.append(
-            Entry(at, who, what, subject, len(payload), beginning, same, subscription)
-        )
+        length = len(payload) if size is None else size
+        self.entries.append(Entry(at, who, what, subject, length, beginning, same, subscription))
 
     # --- reading it
 

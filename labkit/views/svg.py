@@ -9,6 +9,8 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass
 
+from labkit.views.readable import plain
+
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
 
 Point = tuple[float, float]
@@ -114,7 +116,7 @@ def text(
     weight = ' font-weight="600"' if bold else ""
     return (
         f'<text x="{number(x)}" y="{number(y + size * 0.35)}" font-size="{number(size)}" '
-        f'fill="{ink}" text-anchor="{anchor}"{weight}>{html.escape(words)}</text>'
+        f'fill="{ink}" text-anchor="{anchor}"{weight}>{html.escape(plain(words))}</text>'
     )
 
 
@@ -148,9 +150,10 @@ def document(width: float, height: float, title: str, parts: list[str]) -> str:
         )
     )
     defs = f"<defs>{heads}</defs>" if any("url(#step-" in part for part in parts) else ""
+    title = html.escape(plain(title))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}" '
         f'width="{number(width)}" height="{number(height)}" style="max-width:100%;height:auto" '
-        f'font-family="{FONT}" role="img" aria-label="{html.escape(title)}">'
-        f"<title>{html.escape(title)}</title>{defs}" + "\n".join(["", *parts]) + "\n</svg>"
+        f'font-family="{FONT}" role="img" aria-label="{title}">'
+        f"<title>{title}</title>{defs}" + "\n".join(["", *parts]) + "\n</svg>"
     )

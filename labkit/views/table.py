@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 
+from labkit.views.readable import plain
+
 _CELL = "padding:1px 12px 1px 0;vertical-align:middle;white-space:nowrap;text-align:"
 _NUMBER = _CELL + "right;font-variant-numeric:tabular-nums"
 
@@ -44,13 +46,13 @@ class Table:
 
     def text(self) -> str:
         """The table in columns of plain text."""
-        lines = [self.columns, *(tuple(str(cell) for cell in row) for row in self.rows)]
+        lines = [self.columns, *(tuple(plain(str(cell)) for cell in row) for row in self.rows)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(self.columns))]
         body = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
             for line in (lines if self.rows else [])
         ]
-        return "\n".join([self.heading, *body, *([self.note] if self.note else [])])
+        return "\n".join([plain(self.heading), *body, *([plain(self.note)] if self.note else [])])
 
     def html(self) -> str:
         """The table as HTML that takes its colours from the page, light or dark."""
@@ -66,8 +68,8 @@ class Table:
             for row in self.rows
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        note = f"<div style='opacity:.75'>{html.escape(self.note)}</div>" if self.note else ""
-        return f"<div><b>{html.escape(self.heading)}</b>{table if self.rows else ''}{note}</div>"
+        note = f"<div style='opacity:.75'>{_escaped(self.note)}</div>" if self.note else ""
+        return f"<div><b>{_escaped(self.heading)}</b>{table if self.rows else ''}{note}</div>"
 
 
 def _style(cell: Cell) -> str:
@@ -77,4 +79,8 @@ def _style(cell: Cell) -> str:
 def _cell(cell: Cell) -> str:
     if isinstance(cell, Picture):
         return cell.svg
-    return f"{cell:,}" if isinstance(cell, int) else html.escape(cell)
+    return f"{cell:,}" if isinstance(cell, int) else _escaped(cell)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(plain(text))

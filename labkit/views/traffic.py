@@ -142,13 +142,20 @@ class Watch(_Traffic):
                 self.count,
                 time.time_ns(),
                 message.subject,
-                self._sender(message) or "",
+                self._sender_of(message),
                 message.reply,
                 message.headers and {k: v[:KEPT_BYTES] for k, v in message.headers.items()},
                 len(message.data),
                 message.data[:KEPT_BYTES],
             )
         )
+
+    def _sender_of(self, message: Msg) -> str:
+        try:
+            return str(self._sender(message) or "")[:KEPT_BYTES]
+        except Exception as error:  # noqa: BLE001 - the caller's own; nats-py would drop the message
+            self._tell(f"`sender` failed with {type(error).__name__}: {error}")
+            return ""
 
     @property
     def messages(self) -> list[Heard]:
@@ -160,7 +167,14 @@ class Watch(_Traffic):
         """The latest messages as a Record for `timeline` and `gaps`, received by "watch"."""
         record = Record()
         for message in self.messages:
-            record.received("watch", message.subject, message.payload, when(message.time_ns))
+            record._add(
+                message.time_ns,
+                "watch",
+                "received",
+                message.subject,
+                message.payload,
+                size=message.size,
+            )
         return record
 
     def frame(self) -> pd.DataFrame:
@@ -202,7 +216,7 @@ class Watch(_Traffic):
             (
                 message.number,
                 short(message.subject),
-                message.sender,
+                short(message.sender),
                 "_INBOX.…" if message.reply.startswith(INBOX) else short(message.reply),
                 message.size,
                 kind_of(message.payload, message.size),
@@ -212,7 +226,8 @@ class Watch(_Traffic):
         ]
         notes = self._notes()
         if self.count > len(latest):
-            notes.insert(0, f"{self.count - len(latest):,} earlier ones are not shown")
+            earlier = many(self.count - len(latest), "earlier message")
+            notes.insert(0, f"not shown: {earlier}")
         columns = ("#", "subject", "sender", "reply", "bytes", "as", "payload")
         table = Table(self._heading(), columns, rows, "; ".join(notes))
         return table.without_empty("sender", "reply")
@@ -268,7 +283,7 @@ class Rates(_Traffic):
 
     def _note(self) -> str:
         hidden = len(self._subjects) - ROWS
-        more = [f"{hidden:,} quieter subjects are not shown"] if hidden > 0 else []
+        more = [f"not shown: {many(hidden, 'quieter subject')}"] if hidden > 0 else []
         return "; ".join([*more, *self._notes()])
 
 

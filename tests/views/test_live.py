@@ -143,7 +143,7 @@ async def test_stored_outputs_of_two_runs_are_equal(nc):
         view.stop()
         texts.append((repr(view), view.table().html()))
     assert texts[0] == texts[1]
-    assert "18 earlier ones are not shown" in texts[0][0]
+    assert "not shown: 18 earlier messages" in texts[0][0]
 
 
 async def test_stop_takes_what_the_server_has_and_stopping_again_does_no_harm(lab, nc):
@@ -328,7 +328,7 @@ async def test_fifty_thousand_messages_a_second_are_survived(lab, nc):
                 view.stop()
                 shown = len(view.table().rows)
                 assert view.dropped == 0
-                assert f"{counted - shown:,} earlier ones are not shown" in repr(view)
+                assert f"not shown: {counted - shown:,} earlier messages" in repr(view)
                 assert view.count == counted
                 assert view.subjects()["messages"].sum() == counted
                 assert len(view.messages) == traffic.KEPT
@@ -564,3 +564,56 @@ def test_all_views_share_one_thread(lab):
     for view in views:
         view.stop()
     assert watchers_are_gone(lab)
+
+
+async def test_a_sender_function_that_fails_costs_no_message_and_is_told(nc):
+    view = labkit.watch(nc, "room.>", sender=lambda message: message.headers["From"])
+    await nc.publish("room.a", b"1")
+    await nc.publish("room.b", b"2", headers={"From": "F" * 3000})
+    text = repr((await view.heard(2)).stop())
+    assert list(view.frame()["sender"]) == ["", "F" * 1024]
+    assert "`sender` failed with TypeError" in text
+    assert max(map(len, text.splitlines())) < 300, "a long header makes no wide table"
+
+
+async def test_what_does_not_print_is_spelled_out(nc):
+    view = labkit.watch(nc, "room.>")
+    await nc.publish("room.\x1b[31m.\u202eabc", b"")
+    table = (await view.heard(1)).stop().table()
+    for shown in (table.text(), table.html()):
+        assert "room.\\x1b[31m.\\u202eabc" in shown
+        assert all(c.isprintable() or c == "\n" for c in shown)
+
+
+async def test_the_record_of_a_watch_has_whole_sizes(nc):
+    view = labkit.watch(nc, "room.>")
+    await nc.publish("room.a", b"x" * 5000)
+    (entry,) = (await view.heard(1)).stop().record.entries
+    assert (entry.size, entry.subject, entry.who) == (5000, "room.a", "watch")
+
+
+async def test_json_is_known_by_its_beginning(nc):
+    view = labkit.watch(nc, "room.>")
+    order = json.dumps({"lines": [{"sku": f'A"{n}', "ok": True, "é": 1.5} for n in range(99)]})
+    for cut in range(40):  # the 1,024 bytes that are kept end in any place of a token
+        await nc.publish("room.json", b" " * cut + order.encode())
+    await nc.publish("room.text", b"[see below] " * 200)
+    frame = (await view.heard(41)).stop().frame()
+    assert list(frame["kind"]) == ["JSON"] * 40 + ["text"]
+
+
+async def test_more_streams_and_consumers_than_an_answer_of_the_api_holds_are_all_there(lab, nc):
+    js = nc.jetstream()
+    await asyncio.gather(
+        *(
+            js.add_stream(name=f"S{n:03d}", subjects=[f"s.{n}"], storage="memory")
+            for n in range(300)
+        )
+    )
+    await asyncio.gather(*(js.add_consumer("S000", durable_name=f"c{n}") for n in range(300)))
+    view = labkit.watch_streams(nc).stop()
+    said = lab["n1"].monitor("jsz")
+    assert len(view.frame()) == said["streams"] == 300
+    assert view.frame()["consumers"]["S000"] == said["consumers"] == 300
+    assert repr(view).startswith("300 streams, stopped")
+    assert "not shown: 280 streams" in repr(view)
