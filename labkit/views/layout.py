@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from labkit.views import svg
 from labkit.views.snapshot import Snapshot
 
 HEIGHT = 46.0  # of a server's box
@@ -33,9 +34,10 @@ LONGEST_NAME = 24  # letters; longer names are cut
 
 @dataclass(frozen=True)
 class Place:
-    """A box by its centre; `shelf` is where its clients go: "right", "left", "below" or "inside".
+    """A box by its centre; `shelf` is where its clients go.
 
-    `trunk` is the x of the line that leads to it, for leaf nodes in columns; `reach` the length
+    That is "right", "left", "rising" (right, from the box's bottom up, as there are links below),
+    "below" or "inside". `trunk` is the x of the line that leads to it, for leaf nodes in columns; `reach` the length
     of the lines to its clients.
     """
 
@@ -92,7 +94,7 @@ class _Arranger:
         for block in self.members:
             if block in self.parents:
                 self.children.setdefault(self.parents[block], []).append(block)
-        names = max((len(node.name) for node in snapshot.nodes), default=0)
+        names = max((svg.letters(node.name) for node in snapshot.nodes), default=0)
         domains = max((len(node.domain) for node in snapshot.nodes if node.domain), default=0)
         self.box = max(
             132.0,
@@ -144,7 +146,7 @@ class _Arranger:
         """The servers of a cluster in their frame, or a server by itself; room for clients beside."""
         names = self.members[block]
         if block.startswith("server"):
-            place = Place(self.box / 2, HEIGHT / 2, self.box, HEIGHT)
+            place = Place(self.box / 2, HEIGHT / 2, self.box, HEIGHT, "rising")
             return Layout(self.box + SHELF, HEIGHT, place.x, {names[0]: place})
         spots = self.ring(len(names)) if ring else self.pile(len(names))
         left, top = min(x for x, _ in spots), min(y for _, y in spots)
@@ -189,7 +191,7 @@ class _Arranger:
 
     def columns(self, names: list[str]) -> Layout:
         """Many leaf nodes: columns, each with a trunk at its left."""
-        longest = max(len(name) for name in names)
+        longest = max(svg.letters(name) for name in names)
         wide = LETTER * min(longest, LONGEST_NAME) + 92
         columns = math.ceil(len(names) / ROWS)
         rows = math.ceil(len(names) / max(columns, 3))

@@ -7,6 +7,7 @@ to be known. What colour says, a shape, a dash or a word says too.
 from __future__ import annotations
 
 import html
+import unicodedata
 from dataclasses import dataclass
 
 from labkit.views.readable import plain
@@ -120,9 +121,14 @@ def text(
     )
 
 
+def letters(words: str) -> float:
+    """How many letters of common width take as much place: ideographs, emoji and M take two."""
+    return sum(2 if c in "MW@" or unicodedata.east_asian_width(c) in "WF" else 1 for c in words)
+
+
 def pill_width(words: str, size: float = 10.5) -> float:
     """How wide a pill with these words is."""
-    return 5.9 * size / 10.5 * len(words) + 14
+    return 5.9 * size / 10.5 * letters(words) + 14
 
 
 def pill(x: float, y: float, words: str, style: Style, size: float = 10.5) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit.views import svg
@@ -18,6 +18,7 @@ from labkit.views.layout import (
     Place,
     arrange,
 )
+from labkit.views.readable import plain, short
 from labkit.views.snapshot import ELSEWHERE, Client, Link, Node, Snapshot
 from labkit.views.svg import Curve, Point, Style
 from labkit.views.trace import Event, Trace
@@ -30,9 +31,12 @@ LETTERS_IN_A_PILL = 18
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a message: its line, at which end the arrow's head is, and where its number goes."""
+    """A step of a message: its line, at which end the arrow's head is, and where its number goes.
 
-    curve: Curve
+    A client that is only counted has no line of its own: then the number alone is drawn.
+    """
+
+    curve: Curve | None
     head: str
     label: Point
 
@@ -75,8 +79,45 @@ def many(count: int, thing: str) -> str:
 
 
 def shortened(name: str, letters: int) -> str:
-    """The name, cut to so many letters."""
-    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+    """The name, with its middle left out where it is wider than so many letters.
+
+    Its end stays: names of servers often differ only there.
+    """
+    name = plain(name)
+    kept, shown = len(name), name
+    while svg.letters(shown) > letters and kept:
+        kept -= 1
+        tail = kept // 3
+        shown = f"{name[: kept - tail]}…{name[len(name) - tail :]}"
+    return shown
+
+
+def numbered(steps: list[int]) -> str:
+    """Numbers of steps that are drawn at one place: "3", "2–61", "2, 4"."""
+    if len(steps) > 1 and steps[-1] - steps[0] == len(steps) - 1:
+        return f"{steps[0]}–{steps[-1]}"
+    return short(", ".join(map(str, steps)), LETTERS_IN_A_PILL)
+
+
+def together(links: Iterable[Link]) -> list[Link]:
+    """Links with the same ends as one: a leaf node may have a link for each of its accounts."""
+    same: dict[tuple[str, str, str], list[Link]] = {}
+    for link in links:
+        same.setdefault((link.kind, link.a, link.b), []).append(link)
+    return [found[0] if len(found) == 1 else _as_one(found) for found in same.values()]
+
+
+def _as_one(links: list[Link]) -> Link:
+    up = [link for link in links if link.up]
+    said = sorted(link.label or "$G" for link in up)
+    said += [f"{len(up)} of {len(links)} up"] if 0 < len(up) < len(links) else []
+    return replace(
+        links[0],
+        up=bool(up),
+        label=", ".join(said),
+        rtt=min((link.rtt for link in up if link.rtt), default=None),
+        cut=all(link.cut for link in links),
+    )
 
 
 class _Drawing:
@@ -89,12 +130,16 @@ class _Drawing:
         self.lines: list[str] = []
         self.shapes: list[str] = []
         self.words: list[str] = []
-        self.client_places: dict[tuple[str, str], Point] = {}
+        self.links = together(snapshot.links)
+        self.client_places: dict[
+            tuple[str, str | None], Point
+        ] = {}  # by None those in "and 3 more"
+        self.top = 0.0  # of what stands above the layout: clients of a server at its upper edge
 
     def map(self) -> Map:
         for block, place in self.layout.frames.items():
             self.frame(block, place)
-        for link in sorted(self.snapshot.links, key=lambda link: link.up):  # down ones underneath
+        for link in sorted(self.links, key=lambda link: link.up):  # down ones underneath
             if link.a not in self.hidden and link.b not in self.hidden:
                 self.link(link)
         for name, place in self.layout.servers.items():
@@ -104,8 +149,9 @@ class _Drawing:
         if self.trace is not None:
             self.steps(self.trace)
         width = max(self.layout.width, self.legend_width()) + 2 * MARGIN
-        height = self.layout.height + 2 * MARGIN + (LEGEND if self.legend_entries() else 0)
-        moved = f'<g transform="translate({svg.number(MARGIN)},{svg.number(MARGIN)})">'
+        height = self.layout.height - self.top + 2 * MARGIN
+        height += LEGEND if self.legend_entries() else 0
+        moved = f'<g transform="translate({svg.number(MARGIN)},{svg.number(MARGIN - self.top)})">'
         parts = [moved, *self.lines, *self.shapes, *self.words, "</g>"]
         parts += self.legend(MARGIN, height - MARGIN - LEGEND / 2 + 6)
         summary = self.summary()
@@ -130,6 +176,7 @@ class _Drawing:
         gateway = any(k.kind == "gateway" and block in (k.a, k.b) for k in self.snapshot.links)
         routes = sum(node.block == block for node in self.snapshot.nodes) > 1
         words = words if routes or not gateway else f"region {name}"
+        words = shortened(words, int((place.width - 32) / 5.9))
         x = place.x - place.width / 2 + 16 + 3 * len(words)
         self.words.append(svg.pill(x, place.y - place.height / 2 + 16, words, svg.TITLE))
 
@@ -230,7 +277,7 @@ class _Drawing:
         style = {"running": svg.SERVER, ELSEWHERE: svg.OUTSIDE}.get(node.state, svg.DOWN)
         self.shapes.append(svg.box(place.x, place.y, place.width, place.height, style))
         star = "★ " if node.leader else ""
-        name = star + shortened(node.name, LONGEST_NAME)
+        name = star + shortened(node.name, LONGEST_NAME - len(star))
         if place.shelf == "inside":
             self.seat(node, place, name, style)
             return
@@ -238,7 +285,7 @@ class _Drawing:
         y = place.y - 7 if about or done else place.y
         self.words.append(svg.text(place.x, y, name, style.ink, 13, bold=True))
         if done:
-            done = shortened(done, int((place.width - 20) / 5.9))
+            done = short(done, int((place.width - 20) / 5.9))
             self.words.append(svg.pill(place.x, place.y + 11, done, svg.STEP))
         elif about:
             self.words.append(svg.text(place.x, place.y + 11, about, style.ink, 10.5))
@@ -258,7 +305,7 @@ class _Drawing:
         """A leaf node in a column: one line, with its state or how many clients it has."""
         left, right = place.x - place.width / 2, place.x + place.width / 2
         self.words.append(svg.text(left + 9, place.y, name, style.ink, 12, True, "start"))
-        link = next((k for k in self.snapshot.links if k.a == node.name), None)
+        link = next((k for k in self.links if k.a == node.name), None)
         count = sum(client.count for client in node.clients)
         if node.state != "running":
             words = f"{SIGNS[node.state]} {node.state}"
@@ -266,11 +313,19 @@ class _Drawing:
         else:
             if count:
                 self.words.append(svg.pill(right - 14, place.y, str(count), svg.CLIENT, 10))
-            if self.rtt and link is not None and link.rtt is not None and link.up:
-                words = time_of(link.rtt)
+            words = self.seat_link_words(link)
+            if words:
                 self.words.append(
                     svg.text(right - 30, place.y, words, style.ink, 9.5, anchor="end")
                 )
+
+    def seat_link_words(self, link: Link | None) -> str:
+        """What a column has room for: the delay of a link, or its round trip."""
+        if link is None or not link.up:
+            return ""
+        if link.delay:
+            return f"+{link.delay:g} ms"
+        return time_of(link.rtt) if self.rtt and link.rtt else ""
 
     def clients(self, node: Node, place: Place) -> None:
         shown = list(node.clients)
@@ -289,8 +344,8 @@ class _Drawing:
                 self.lines.append(svg.line(self.twig(start, end, place), "client"))
             self.shapes.append(svg.box(x, y, PILL_WIDTH, PILL_HEIGHT, svg.CLIENT, PILL_HEIGHT / 2))
             self.words.append(svg.text(x, y, words, svg.CLIENT.ink, 10.5))
-            if client is not None:
-                self.client_places[node.name, client.name] = (x, y)
+            self.client_places[node.name, client.name if client else None] = (x, y)
+            self.top = min(self.top, y - PILL_HEIGHT / 2)
 
     def twig(self, start: Point, end: Point, place: Place) -> Curve:
         if place.shelf == "below":
@@ -320,9 +375,7 @@ class _Drawing:
         clients = sum(c.count for name in names for c in self.nodes[name].clients)
         title = f"{len(names)} leaf nodes" + (f", {many(clients, 'client')}" if clients else "")
         self.words.append(svg.text(place.x, place.y - 7, title, ink, 13, True))
-        words = (
-            f"✕ down: {shortened(', '.join(lost), 30)} ({len(lost)})" if lost else "all connected"
-        )
+        words = f"✕ down: {short(', '.join(lost), 30)} ({len(lost)})" if lost else "all connected"
         self.words.append(svg.text(place.x, place.y + 11, words, ink, 10.5))
 
     # A traced message
@@ -330,8 +383,13 @@ class _Drawing:
     def steps(self, trace: Trace) -> None:
         """The way of a message: each step an arrow with its number, in the order of the trace."""
         way = list(self.way(trace))
-        self.shapes += [svg.arrow(step.curve, step.head) for step in way]
-        self.words += [svg.disc(*step.label, str(n), svg.STEP) for n, step in enumerate(way, 1)]
+        self.shapes += [svg.arrow(step.curve, step.head) for step in way if step.curve]
+        at: dict[Point, list[int]] = {}
+        for number, step in enumerate(way, 1):
+            at.setdefault(step.label, []).append(number)
+        for point, numbers in at.items():
+            draw = svg.disc if len(numbers) == 1 else svg.pill
+            self.words.append(draw(*point, numbered(numbers), svg.STEP))
 
     def way(self, trace: Trace) -> Iterator[Step]:
         for event in trace.events:
@@ -341,11 +399,14 @@ class _Drawing:
                 yield self.client_step(event)
             elif event.type == "egress" and event.name in self.layout.servers:
                 yield self.server_step(event.server, event.name)
+            elif event.type == "egress" and event.name in self.hidden:
+                curve = self.branch(event.name, event.server)
+                yield Step(curve, "end", curve.label)
 
     def server_step(self, a: str, b: str) -> Step:
         """Along the link of the two servers; over the top where they are in different clusters."""
         one, two = self.layout.servers[a], self.layout.servers[b]
-        link = next((k for k in self.snapshot.links if {k.a, k.b} == {a, b}), None)
+        link = next((k for k in self.links if {k.a, k.b} == {a, b}), None)
         head = "end"
         if self.nodes[a].block == self.nodes[b].block:
             curve = self.route(one, two)
@@ -371,7 +432,10 @@ class _Drawing:
     def client_step(self, event: Event) -> Step:
         """Between a client and its server: by the client's own line where it is shown."""
         place = self.layout.servers[event.server]
-        spot = self.client_places.get((event.server, event.name or ""))
+        if place.shelf == "inside":
+            return Step(None, "end", (place.x + place.width / 2 + 2, place.y))
+        rest = self.client_places.get((event.server, None))
+        spot = self.client_places.get((event.server, event.name or "(no name)"), rest)
         x, y = client_spot(place, 0, 1)[:2] if spot is None else spot
         side = -1 if place.shelf == "left" else 1
         if place.shelf == "below":
@@ -408,14 +472,14 @@ class _Drawing:
             k for k in ("route", "gateway", "leaf") if any(s.kind == k for s in self.snapshot.links)
         ]
         entries = [(kind, "leaf link" if kind == "leaf" else kind) for kind in kinds]
-        if any(not link.up for link in self.snapshot.links):
+        if any(not link.up for link in self.links):
             entries.append(("down", "down"))
         if any(node.clients for node in self.snapshot.nodes):
             entries.append(("client", "client"))
         if any(node.leader for node in self.snapshot.nodes):
             entries.append(("★", "JetStream leader"))
         if self.trace is not None:
-            entries.append(("step", f"{shortened(self.trace.subject, 30)}, step by step"))
+            entries.append(("step", f"{short(self.trace.subject, 30)}, step by step"))
         return entries
 
     def legend_width(self) -> float:
@@ -462,4 +526,6 @@ def client_spot(place: Place, position: int, count: int) -> tuple[float, float, 
     side = -1 if place.shelf == "left" else 1
     x = place.x + side * (place.width / 2 + place.reach + PILL_WIDTH / 2)
     y = place.y + (position - (count - 1) / 2) * PILL_PITCH
+    if place.shelf == "rising":
+        y -= max(0.0, (count * PILL_PITCH - place.height) / 2)
     return x, y, (place.x + side * place.width / 2, place.y)

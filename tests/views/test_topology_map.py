@@ -16,9 +16,10 @@ import labkit
 from labkit.servers import binary, folders
 from labkit.servers.ports import free_ports
 from labkit.servers.wait import wait_until
-from labkit.views import snapshot, topology_map
+from labkit.views import snapshot, svg, topology_map
 from labkit.views.durations import nanoseconds
 from labkit.views.layout import arrange
+from labkit.views.trace import Event, Trace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SVG = "{http://www.w3.org/2000/svg}"
@@ -215,6 +216,99 @@ async def test_clients_are_shown_by_name_at_their_server():
         assert shown["ada"] == shown["worker ×2"] == shown["seat 0"] == shown["and 4 more"] == 1
         for client in clients:
             await client.close()
+
+
+def outside(svg: str) -> list[str]:
+    """The boxes and discs that the page clips; the drawing is moved by its margin."""
+    root = ElementTree.fromstring(svg)
+    _, _, width, height = map(float, (root.get("viewBox") or "").split())
+    group = root.find(f"{SVG}g")
+    assert group is not None
+    dx, dy = map(float, re.findall(r"[-\d.]+", group.get("transform") or ""))
+    found = []
+    for e in group:
+        r = float(e.get("r") or 0)
+        if e.tag not in (f"{SVG}rect", f"{SVG}circle"):
+            continue
+        left, top = (
+            (float(e.get("x", 0)), float(e.get("y", 0)))
+            if not r
+            else (float(e.get("cx", 0)) - r, float(e.get("cy", 0)) - r)
+        )
+        right, bottom = left + float(e.get("width") or 2 * r), top + float(e.get("height") or 2 * r)
+        if left + dx < 0 or top + dy < 0 or right + dx > width or bottom + dy > height:
+            found.append(ElementTree.tostring(e, "unicode"))
+    return found
+
+
+@pytest.mark.parametrize("name", ["single", "cluster", "leaf-nodes", "supercluster"])
+async def test_no_client_is_clipped(name: str):
+    with labkit.start(name) as lab:
+        clients = [await lab.connect(s, name=f"{s}.{n}") for s in lab for n in range(5)]
+        picture = lab.map(rtt=True).svg
+        assert outside(picture) == []
+        assert words(picture)["and 2 more"] == len(lab)
+        for client in clients:
+            await client.close()
+
+
+async def test_odd_names_of_clients_stay_apart_in_their_place_and_in_xml():
+    names = ["a client with a long name 1", "a client with a long name 2", "W" * 22, "世界" * 9]
+    with labkit.start("single") as lab:
+        clients = [await lab.connect(name=name) for name in names]
+        shown = words(lab.map().svg)
+        assert {"a client wit…ame 1", "a client wit…ame 2"} <= set(shown)
+        wide = [word for word in shown if "W" in word or "世" in word]
+        assert len(wide) == 2
+        assert all(svg.letters(word) <= topology_map.LETTERS_IN_A_PILL for word in wide)
+        clients.append(await lab.connect(name='\x00\x1b<b>&"'))
+        await clients[0].close()
+        wait_until(lambda: '\\x00\\x1b<b>&"' in words(lab.map().svg), 5, "the odd name")
+        for client in clients:
+            await client.close()
+
+
+async def test_a_leaf_link_for_each_account_is_one_line_that_names_them_all():
+    accounts = "accounts { A { users: [{user: a, password: a}] }, B { users: [{user: b, password: b}] } }\n"
+    remote = "{ url: 'nats-leaf://%s:%s@127.0.0.1:7422', account: %s }"
+    remotes = f"leafnodes {{ remotes: [ {remote % ('a', 'a', 'A')}, {remote % ('b', 'b', 'B')} ] }}"
+    with labkit.start({"hub": HUB + accounts, "leaf": accounts + remotes}) as lab:
+        assert {row["account"] for row in lab["hub"].monitor("leafz")["leafs"]} == {"A", "B"}
+        shown = words(lab.map().svg)
+        assert shown["A, B"] == 1, shown
+        assert repr(lab.map()) == "2 servers, 2 links"
+
+
+async def test_the_last_step_of_a_message_to_a_seat_in_a_column_is_on_the_page():
+    with labkit.start(seats(7)) as lab:
+        sender, receiver = await lab.connect("hub", name="ada"), await lab.connect("seat-07")
+        await receiver.subscribe("room.>")
+        await receiver.flush()
+        said = lambda: lab["hub"].monitor("leafz", subs=True)["leafs"]  # noqa: E731
+        wait_until(
+            lambda: any("room.>" in (leaf.get("subscriptions_list") or []) for leaf in said()),
+            5,
+            "the hub to know of the subscription",
+        )
+        lab.delay("seat-01", "hub", 20)
+        picture = lab.map(trace=await labkit.trace(sender, "room.chat")).svg
+        assert {"1", "2", "3"} <= set(words(picture))
+        assert words(picture)["+20 ms"] == 1
+        assert outside(picture) == []
+        for client in (sender, receiver):
+            await client.close()
+
+
+def test_steps_of_a_message_to_seats_that_are_only_counted_are_shown_as_a_range():
+    with labkit.start(seats(61)) as lab:
+        taken = snapshot.take(lab)
+    event = dict.fromkeys(Event.__dataclass_fields__) | {"time": "", "hop": "", "type": "egress"}
+    hops = [
+        Event(**event | {"server": "hub", "kind": "LEAF", "name": n}) for n in lab if n != "hub"
+    ]  # type: ignore[arg-type]
+    picture = topology_map.draw(taken, trace=Trace("room.chat", hops, complete=True)).svg
+    assert words(picture)["1–61"] == 1
+    assert topology_map.numbered([2, 4]) == "2, 4"
 
 
 async def test_round_trips_are_those_that_the_servers_measured():
