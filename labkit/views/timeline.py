@@ -12,6 +12,7 @@ import functools
 import io
 import itertools
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,10 @@ MARKS: dict[str, dict[str, Any]] = {
 }
 MOST_ARROWS = 3000
 WIDTH = 9.0  # inches
+LANE, MANY_LANES, LOW_LANE = 0.55, 12, 0.28  # inches of a lane, and of one among more than twelve
+MARK_LINE = 11.0  # points from one row of marks' words to the next
+MARK_LETTER = 0.075  # inches, of their words
+MOST_MARK_LINES = 20
 DPI = 100
 PERCENTILES = (50.0, 99.0, 99.9)
 SLACK = 5.0  # times its usual pause: a gap, unless said otherwise
@@ -56,11 +61,16 @@ class Plot:
 
     def save(self, path: str | Path) -> None:
         """Write the picture to a file; its suffix says the format (.png, .svg, .pdf)."""
-        self.figure.savefig(path, transparent=True)
+        self._write(path)
+
+    def _write(self, file: Any, **options: Any) -> None:
+        with warnings.catch_warnings():  # a letter that no font has is drawn as a box: that will do
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            self.figure.savefig(file, transparent=True, **options)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=DPI, transparent=True)
+        self._write(buffer, format="png", dpi=DPI)
         return buffer.getvalue()
 
 
@@ -77,17 +87,32 @@ class _OverTime(Plot):
         return (time_ns - self._first) / self._per_unit
 
     def _lanes(self, names: Sequence[str]) -> tuple[Figure, Axes]:
-        levels = min(len(self.marks), 3)
-        figure, axes = _figure(1.1 + 0.55 * len(names) + 0.2 * levels)
-        axes.set_yticks(range(len(names)), [short(name, 24) for name in names])
+        rows = self._rows_of_marks()
+        lane = LANE if len(names) <= MANY_LANES else LOW_LANE
+        figure, axes = _figure(1.1 + lane * len(names) + 0.16 * (max(rows, default=-1) + 1))
+        axes.set_yticks(range(len(names)), [short(name, 24) for name in names], parse_math=False)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         for lane in range(len(names)):
             axes.axhline(lane, color=TEXT, linewidth=0.6, alpha=0.6, zorder=0)
         axes.set_xlabel(f"{self.unit} since the first message")
-        for place, mark in enumerate(self.marks):
-            _draw_mark(axes, mark, self.at(mark.time_ns), place % 3)
+        for mark, row in zip(self.marks, rows, strict=True):
+            _draw_mark(axes, mark, self.at(mark.time_ns), row)
         return figure, axes
+
+    def _rows_of_marks(self) -> list[int]:
+        """The row above the picture in which each mark's words have room beside those before it."""
+        times = [self._first, self._last, *(mark.time_ns for mark in self.marks)]
+        inches = 0.85 * WIDTH / max(max(times) - min(times), 1)
+        free_from = [-math.inf] * MOST_MARK_LINES
+        rows = []
+        for mark in self.marks:
+            middle, half = mark.time_ns * inches, MARK_LETTER * (len(_words_of(mark)) + 1) / 2
+            fitting = (n for n, free in enumerate(free_from) if free <= middle - half)
+            row = next(fitting, free_from.index(min(free_from)))
+            free_from[row] = middle + half
+            rows.append(row)
+        return rows
 
 
 class Timeline(_OverTime):
@@ -261,21 +286,19 @@ class Latency(Plot):
 
     def __repr__(self) -> str:
         count = sum(map(len, self.milliseconds.values()))
-        return f"latency: {count:,} messages to {', '.join(self.milliseconds)}"
+        return f"latency: {many(count, 'message')} to {', '.join(self.milliseconds)}"
 
     def _draw(self) -> Figure:
         import numpy as np
-        from matplotlib.ticker import LogLocator, NullFormatter
 
         figure, axes = _figure(3.2)
         values = np.array([v for group in self.milliseconds.values() for v in group])
-        values = np.maximum(values, 1e-3)  # a microsecond is as fine as the clock
-        edges = np.geomspace(values.min() * 0.9, values.max() * 1.1, 60)
+        if values.min() > 0:
+            edges = np.geomspace(values.min() * 0.9, values.max() * 1.1, 60)
+            _in_powers_of_ten(axes)
+        else:  # clocks that differ, or are not fine enough
+            edges = np.linspace(values.min() - 0.001, values.max() + 0.001, 60)
         axes.hist(values, edges, color=PALETTE[0], alpha=0.75, edgecolor=TEXT, linewidth=0.3)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("milliseconds from sent to received")
         axes.set_ylabel("messages", color=TEXT)
         styles = ("solid", (0, (5, 2)), "dotted")
@@ -287,6 +310,15 @@ class Latency(Plot):
                 xycoords=("data", "axes fraction"), ha="center", color=TEXT, fontsize=9,
             )  # fmt: skip
         return figure
+
+
+def _in_powers_of_ten(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def timeline(record: Record, events: Iterable[Event] = ()) -> Timeline:
@@ -381,13 +413,18 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _draw_mark(axes: Axes, mark: Mark, x: float, level: int) -> None:
+def _words_of(mark: Mark) -> str:
+    return str(MARKS[mark.kind]["sign"]) + short(mark.text, 40)
+
+
+def _draw_mark(axes: Axes, mark: Mark, x: float, row: int) -> None:
     style = MARKS[mark.kind]
     line = axes.axvline(x, color=style["color"], linestyle=style["linestyle"], linewidth=1.4)
     line.set_gid(mark.text)
     axes.annotate(
-        style["sign"] + short(mark.text, 40), (x, 1.02 + 0.08 * level),
-        xycoords=("data", "axes fraction"), ha="center", color=style["color"], fontsize=9,
+        _words_of(mark), (x, 1), (0, 3 + MARK_LINE * row),
+        xycoords=("data", "axes fraction"), textcoords="offset points",
+        ha="center", color=style["color"], fontsize=9, parse_math=False,
     )  # fmt: skip
 
 

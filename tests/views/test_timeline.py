@@ -146,6 +146,16 @@ async def test_an_interrupted_block_leaves_the_clients_as_they_were(lab):
         pass
 
 
+async def test_a_payload_that_can_change_is_recorded_as_it_was(lab):
+    nc = await lab.connect(name="ada")
+    payload = bytearray(b"before")
+    with labkit.record(nc) as record:
+        await nc.publish("orders", payload)
+        payload[:] = b"after!"
+    assert [entry.payload for entry in record.entries] == [b"before"]
+    await nc.close()
+
+
 async def test_a_publish_that_fails_was_not_sent(lab):
     ada = await lab.connect(name="ada")
     with (
@@ -272,6 +282,37 @@ def test_events_of_the_lab_are_marked_when_they_fall_into_the_record():
     ]
     texts = [text.get_text() for text in timeline.figure.axes[0].texts]
     assert texts == ["✖ kill n1", "▲ start n1"]
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_names_and_marks_are_drawn_as_they_are_written(tmp_path):
+    record = by_hand()
+    record.sent(
+        "$\\frob{SYS}$", "x", b"", after(1)
+    )  # mathematics to matplotlib, with an error in it
+    record.sent("世界 🤖", "x", b"", after(2))  # in no font that comes with matplotlib
+    record.mark("$KV.\\frob{a}$", after(3))
+    picture = labkit.timeline(record)
+    assert picture._repr_png_().startswith(b"\x89PNG")
+    picture.save(tmp_path / "timeline.svg")
+    (axes,) = picture.figure.axes
+    assert "$\\frob{SYS}$" in [label.get_text() for label in axes.get_yticklabels()]
+    assert "$KV.\\frob{a}$" in [text.get_text() for text in axes.texts]
+
+
+def test_words_of_marks_do_not_cover_each_other_however_many_lanes_there_are():
+    record = Record()
+    for number in range(60):
+        record.sent(f"seat-{number:02d}", "x", b"%d" % number, after(10 * number))
+    for number in range(12):
+        record.mark(f"cut seat-{number:02d}–hub", after(300 + number))
+    picture = labkit.timeline(record)
+    picture._repr_png_()
+    boxes = [text.get_window_extent() for text in picture.figure.axes[0].texts]
+    assert len(boxes) == 12
+    assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[n + 1 :])
+    top = picture.figure.axes[0].get_window_extent().y1
+    assert all(top <= box.y0 < top + 200 for box in boxes), "just above the lanes, in pixels"
 
 
 def test_ten_thousand_messages_are_drawn_thinned_out_and_told():
@@ -415,6 +456,19 @@ def test_the_distribution_holds_every_message_and_marks_the_percentiles():
     assert lines == pytest.approx(frame.loc["bob", ["p50", "p99", "p99.9"]].tolist(), abs=1e-6)
     assert len({str(line.get_linestyle()) for line in axes.lines}) == 3
     assert [text.get_text().split()[0] for text in axes.texts] == ["p50", "p99", "p99.9"]
+
+
+def test_latencies_of_clocks_that_differ_are_drawn_as_they_are():
+    record = Record()
+    record.sent("ada", "x", b"1", after(10))
+    record.received("bob", "x", b"1", after(7))
+    picture = labkit.latency(record)
+    assert repr(picture) == "latency: 1 message to bob"
+    assert picture.frame().loc["bob", "p50"] == -3.0
+    (axes,) = picture.figure.axes
+    assert axes.texts[0].get_text() == "p50  -3.00 ms"
+    (bar,) = [bar for bar in axes.patches if bar.get_height()]
+    assert bar.get_x() <= -3.0 <= bar.get_x() + bar.get_width()
 
 
 async def test_latencies_of_a_real_run_are_those_of_its_record(lab):
