@@ -126,10 +126,12 @@ async def _lottery(nc: Client) -> None:
     )
 
     async def draw(_: str, text: str) -> dict[str, int]:
-        if not (text or "1").isdecimal() or not 1 <= int(text or "1") <= MOST_DRAWS:
-            raise RefusedError(400, f"{text!r} is no number of draws; 1 to {MOST_DRAWS}")
+        digits = len(str(MOST_DRAWS))  # int() takes no number of thousands of them
+        number = int(text or "1") if (text or "1").isdecimal() and len(text) <= digits else 0
+        if not 1 <= number <= MOST_DRAWS:
+            raise RefusedError(400, f"{text[:20]!r} is no number of draws; 1 to {MOST_DRAWS}")
         winners: Counter[str] = Counter()
-        left = int(text or "1")
+        left = number
         while left:
             drawn = await asyncio.gather(*(_winner(nc) for _ in range(min(left, AT_ONCE))))
             winners.update(drawn)

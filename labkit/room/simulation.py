@@ -79,8 +79,8 @@ def simulate(seats: int = 12, seed: int = SEED) -> Room:
     Raises LabError when `seats` is not 1 to 60, or the room is not open after 15 s; then nothing
     of it is left.
     """
-    if not 1 <= seats <= MOST_SEATS:
-        raise LabError(f"a room of {seats} seats cannot be simulated; take 1 to {MOST_SEATS}")
+    if not isinstance(seats, int) or not 1 <= seats <= MOST_SEATS:
+        raise LabError(f"a room of {seats!r} seats cannot be simulated; take 1 to {MOST_SEATS}")
     lab: Lab = labkit.start(TOPOLOGY)
     people = neighbours.people(seats, seed)
     arguments = [lab["hub"].url, lab["neighbours"].url, str(seats), str(seed)]

@@ -53,7 +53,13 @@ class Streams(Live):
 
     async def _begin(self, client: nats.aio.client.Client) -> None:
         self._js = client.jsm()
-        if said := await self._ask():
+        said = await self._ask()
+        if said == "TimeoutError":
+            raise ViewError(
+                "JetStream does not answer: a majority of its servers must run; "
+                "start those that are down, then look again"
+            )
+        if said:
             raise ViewError(
                 f"no JetStream answers here ({said}): the server's file needs "
                 "`jetstream: enabled`, or the client's account its streams"

@@ -28,7 +28,7 @@ TYPES = {
     "si": "service import",
     "js": "JetStream",
 }
-REHEARSAL = 0.25  # seconds for one attempt to hear from every server
+REHEARSAL = 0.25  # seconds for the first attempt to hear from every server
 
 Report = dict[str, Any]
 _NUMBERS = itertools.count(1)
@@ -135,27 +135,31 @@ async def trace(
     reports = await nc.subscribe(f"{nc.new_inbox()}.*")
     try:
         heard: list[Report] = []
-        while loop.time() < deadline:
-            heard = await _follow(nc, reports, subject, payload, {**(headers or {}), ONLY: "true"})
-            if is_complete(heard):
-                break
+        patience, alone = REHEARSAL, {**(headers or {}), ONLY: "true"}
+        left = timeout
+        while left > 0 and not is_complete(heard):
+            heard = await _follow(nc, reports, subject, payload, alone, min(patience, left))
+            left = deadline - loop.time()
+            patience *= 2  # a link may be slower than that
         if not only:
-            heard = await _follow(nc, reports, subject, payload, headers or {})
+            # Published once: there is nothing to try again, so that all the time left is for it.
+            patience = max(left, REHEARSAL)
+            heard = await _follow(nc, reports, subject, payload, headers or {}, patience)
     finally:
         await reports.unsubscribe()
     return Trace(subject, list(_events(heard)), is_complete(heard))
 
 
 async def _follow(
-    nc: Client, reports: Any, subject: str, payload: bytes, headers: dict[str, str]
+    nc: Client, reports: Any, subject: str, payload: bytes, headers: dict[str, str], patience: float
 ) -> list[Report]:
-    """Publish once, and gather what the servers report until all have or none does for a moment."""
+    """Publish once, and gather what the servers report until all have, or none does for so long."""
     destination = reports.subject.replace("*", str(next(_NUMBERS)))
     await nc.publish(subject, payload, headers={**headers, DESTINATION: destination})
     heard: list[Report] = []
     try:
         while not is_complete(heard):
-            message = await reports.next_msg(REHEARSAL)
+            message = await reports.next_msg(patience)
             if message.subject == destination:  # not a late report on an earlier message
                 heard.append(json.loads(message.data))
     except TimeoutError:

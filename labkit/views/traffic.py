@@ -98,7 +98,7 @@ class _Traffic(Live):
         """
         from labkit.servers.errors import NotInTimeError
 
-        what = f"{messages:,} messages on {self.subject!r}"
+        what = f"{many(messages, 'message')} on {self.subject!r}"
         try:
             return await self._until(lambda: self.count >= messages, timeout, what)
         except NotInTimeError as error:

@@ -24,6 +24,7 @@ from labkit.servers.errors import NotInTimeError
 from labkit.servers.topology import Lab
 from labkit.servers.wait import wait_until
 from labkit.views import traffic
+from labkit.views.live import BARRIER_TIMEOUT
 from labkit.views.readable import kind_of, readable, short
 from labkit.views.second_connection import ViewError
 from tests.servers.kernels import Kernel, kernel
@@ -46,8 +47,12 @@ async def nc(lab: Lab) -> AsyncIterator:
 
 def watchers(lab: Lab) -> list[str]:
     """The connections of views, as the server names them."""
+    return [connection["name"] for connection in connections_of_views(lab)]
+
+
+def connections_of_views(lab: Lab) -> list[dict]:
     connections = lab["n1"].monitor("connz")["connections"]
-    return [c["name"] for c in connections if c.get("name", "").startswith("labkit ")]
+    return [c for c in connections if c.get("name", "").startswith("labkit ")]
 
 
 def watchers_are_gone(lab: Lab) -> bool:
@@ -193,7 +198,9 @@ async def test_the_view_of_a_lab_ends_with_the_lab(lab, nc):
 async def test_a_restarted_server_is_watched_on_and_the_hole_is_told(lab, nc):
     view = labkit.watch(nc, "room.>")
     await asyncio.to_thread(lab["n1"].restart)
-    await asyncio.to_thread(wait_until, lambda: watchers(lab), 5, "the view to come back")
+    listens = lambda: any(c["subscriptions"] for c in connections_of_views(lab))  # noqa: E731
+    await asyncio.to_thread(wait_until, listens, 5, "the view to have its subscription again")
+    await asyncio.to_thread(wait_until, lambda: view.reconnects == 1, 5, "the view to know it")
     other = await lab.connect()
     await other.publish("room.chat", b"again")
     await view.heard(1)
@@ -204,7 +211,7 @@ async def test_a_restarted_server_is_watched_on_and_the_hole_is_told(lab, nc):
 async def test_a_bad_subject_gets_a_sentence_and_leaves_no_connection(lab, nc, subject):
     with pytest.raises(ViewError, match="cannot be watched .* a subject is tokens with dots"):
         labkit.watch(nc, subject)
-    wait_until(lambda: not watchers(lab), 2, "the connection to go")
+    wait_until(lambda: not watchers(lab), 5, "the connection to go")
 
 
 async def test_a_closed_client_and_something_else_get_a_sentence(nc):
@@ -260,7 +267,7 @@ async def test_a_stopped_server_is_told_and_the_view_stops_at_once(lab, nc):
     await asyncio.to_thread(wait_until, told, 5, "the view to say so")
     began = time.monotonic()
     view.stop()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < BARRIER_TIMEOUT, "it does not wait for what cannot come"
 
 
 async def nothing(error) -> None:
@@ -427,6 +434,23 @@ async def test_where_no_jetstream_answers_the_sentence_says_so():
         assert watchers_are_gone(lab)
 
 
+async def test_where_jetstream_has_no_majority_the_sentence_says_so():
+    def refusal() -> str:
+        try:
+            labkit.watch_streams(nc).stop()
+        except ViewError as error:
+            return str(error)
+        return ""  # the server has not noticed yet
+
+    with labkit.start("cluster") as lab:
+        nc = await lab.connect("n1", error_cb=nothing)
+        lab["n2"].kill()
+        lab["n3"].kill()
+        said = await asyncio.to_thread(wait_until, refusal, 40, "the server to miss the others")
+        assert said.startswith("JetStream does not answer: a majority of its servers must run")
+        await nc.close()
+
+
 # --- payloads
 
 
@@ -473,7 +497,8 @@ def displays(k: Kernel, code: str) -> list[tuple[float, str, str]]:
         message = k.client.get_iopub_msg(timeout=30)
         kind, content = message["msg_type"], message["content"]
         if kind in ("display_data", "update_display_data"):
-            shown.append((time.monotonic(), kind, content["data"].get("text/html", "")))
+            sent = message["header"]["date"].timestamp()  # by the kernel, whenever it is read here
+            shown.append((sent, kind, content["data"].get("text/html", "")))
         ended = kind == "status" and content["execution_state"] == "idle"
         if ended and message["parent_header"].get("msg_id") == asked:
             assert k.client.get_shell_msg(timeout=30)["content"]["status"] == "ok"
@@ -490,7 +515,7 @@ def test_in_a_notebook_the_table_moves_at_most_four_times_a_second(lab):
         blocked = f"import subprocess; subprocess.run({command!r}, capture_output=True)"
         shown += displays(k, blocked)
         updates = [at for at, kind, _ in shown if kind == "update_display_data"]
-        assert len(updates) >= 8, "it moved while the cell ran"
+        assert len(updates) >= 5, "it moved while the cell ran"
         for first, fifth in zip(updates, updates[4:], strict=False):
             assert fifth - first > 0.9, "five redraws take a second"
         shown += displays(k, f"assert (await view.heard({3 * RATE})).stop().count == {3 * RATE}")
@@ -603,7 +628,7 @@ async def test_json_is_known_by_its_beginning(nc):
 
 
 async def test_more_streams_and_consumers_than_an_answer_of_the_api_holds_are_all_there(lab, nc):
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=30)
     await asyncio.gather(
         *(
             js.add_stream(name=f"S{n:03d}", subjects=[f"s.{n}"], storage="memory")

@@ -198,6 +198,8 @@ async def test_every_column_has_its_type_also_in_an_empty_table(name: str):
 
 def test_a_table_of_all_servers_has_the_rows_of_each():
     with labkit.start("cluster") as lab:
+        pools = lambda: [len(server.routez()) for server in lab.values()]  # noqa: E731
+        wait_until(lambda: pools() == [8, 8, 8], 10, "4 connections to each of 2 peers")
         whole = lab.peers()
         for name, server in lab.items():
             mine = whole[whole["server"] == name]
@@ -310,6 +312,8 @@ async def test_streams_and_consumers_are_what_jetstream_says():
         reader = await js.pull_subscribe("orders.0", durable="EVEN", stream="ORDERS")
         first, _ = await patiently(lambda: reader.fetch(2))
         await first.ack_sync()
+        current = lambda: list(lab.streams()["replicas_current"]) == [2]  # noqa: E731
+        wait_until(current, 10, "both followers to be up to date")
         said = await js.stream_info("ORDERS")
         (row,) = [row for _, row in lab.streams().iterrows()]
         assert (row["name"], row["account"], row["subjects"]) == ("ORDERS", "$G", ["orders.*"])

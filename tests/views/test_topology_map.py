@@ -318,14 +318,18 @@ async def test_round_trips_are_those_that_the_servers_measured():
             nanoseconds(row["rtt"]) for s in lab.values() for row in s.monitor("leafz")["leafs"]
         }
         wait_until(lambda: all(measured()), 5, "both servers to measure")
-        (client,) = [
-            nanoseconds(c["rtt"])
-            for c in lab["leaf"].monitor("connz")["connections"]
-            if c["kind"] == "Client"
-        ]
-        shown = words(lab.map(rtt=True).svg)
-        assert shown[topology_map.time_of(min(measured()))] == 1
-        assert shown[f"ada · {topology_map.time_of(client)}"] == 1
+        for _ in range(5):  # servers measure again now and then: a wrong figure is wrong each time
+            (client,) = [
+                nanoseconds(c["rtt"])
+                for c in lab["leaf"].monitor("connz")["connections"]
+                if c["kind"] == "Client"
+            ]
+            link = topology_map.time_of(min(measured()))
+            shown = words(lab.map(rtt=True).svg)
+            if (shown[link], shown[f"ada · {topology_map.time_of(client)}"]) == (1, 1):
+                break
+        else:
+            raise AssertionError((shown, link, client))
         assert not any("µs" in word for word in words(lab.map().svg))
         await nc.close()
 
