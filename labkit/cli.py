@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"labkit: {f'there is no command {wrong!r}' if wrong else message}; {hint}\n")
 
 
-COMMANDS = ("lab", "test", "doctor", "reset", "notebooks", "ps", "stop")
+COMMANDS = ("lab", "slides", "test", "doctor", "reset", "notebooks", "credentials", "ps", "stop")
 
 
 def make_parser() -> argparse.ArgumentParser:

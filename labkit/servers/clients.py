@@ -104,16 +104,18 @@ class Clients:
             ssl.SSLError,
         )
         deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT
-        while not task.done():
-            for entry in self.errors[refusals:]:
-                if isinstance(entry.error, final) or "authorization" in str(entry.error).lower():
-                    task.cancel()
-                    raise RefusedError(f"{server.name} refuses the client: {entry.error}")
-            if asyncio.get_running_loop().time() > deadline:
-                task.cancel()
-                raise TimeoutError
-            await asyncio.wait([task], timeout=LOOK_AGAIN)
-        await task
+        try:
+            while not task.done():
+                for entry in self.errors[refusals:]:
+                    said = str(entry.error).lower()
+                    if isinstance(entry.error, final) or "authorization" in said:
+                        raise RefusedError(f"{server.name} refuses the client: {entry.error}")
+                if asyncio.get_running_loop().time() > deadline:
+                    raise TimeoutError
+                await asyncio.wait([task], timeout=LOOK_AGAIN)
+            await task
+        finally:
+            task.cancel()  # or it would go on trying when nobody waits any more
 
     async def settle(self) -> None:
         """Return when the servers have seen what the connected clients have sent so far."""

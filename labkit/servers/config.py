@@ -8,6 +8,7 @@ Source of the grammar: nats-server's conf/lex.go.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -76,6 +77,24 @@ class ConfigFile:
         for included in self.includes:
             yield from included.files()
 
+    def meant(self, setting: Setting) -> str | None:
+        """The setting's value, or what it stands for where it is a variable like $NAME.
+
+        Variables are settings further out, or of the environment; a bcrypt hash is none.
+        """
+        value = setting.value
+        if value is None or setting.quoted or not value.startswith("$") or value[1:2] == "2":
+            return value
+        named = [
+            other
+            for _, other in self.everything()
+            if other.key[-1] == value[1:].lower() and other is not setting
+            if other.key[:-1] == setting.key[: len(other.key) - 1]
+        ]
+        if named:
+            return max(named, key=lambda other: len(other.key)).value  # the innermost
+        return os.environ.get(value[1:], value)
+
     def find(self, *key: str) -> tuple[ConfigFile, Setting] | None:
         """The setting under exactly this key; a name with "|" stands for its spellings."""
         wanted = [part.split("|") for part in key]
@@ -108,7 +127,7 @@ def _read(path: Path, text: str | None, prefix: Key, seen: tuple[Path, ...]) -> 
             raise ConfigError(f"{path} is not a text file; is it a configuration file?") from None
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    file = ConfigFile(path, text)
+    file = ConfigFile(path, text.removeprefix("\ufeff"))
     _Reader(file, prefix, (*seen, path)).block(prefix, top=True)
     return file
 

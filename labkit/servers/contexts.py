@@ -29,8 +29,13 @@ class ContextError(LabError):
 
 
 def folder() -> Path:
-    """Where the `nats` command line keeps its contexts."""
-    parent = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    """Where the `nats` command line keeps its contexts. Raises ContextError for who has no home."""
+    try:
+        parent = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    except RuntimeError:
+        raise ContextError(
+            "contexts are kept in your home folder, and this user has none; set HOME"
+        ) from None
     return Path(parent) / "nats" / "context"
 
 
@@ -41,7 +46,10 @@ def names() -> list[str]:
 
 def wanted() -> bool:
     """Whether anybody here could use a context: the CLI is installed, or has been used."""
-    return shutil.which("nats") is not None or folder().is_dir()
+    try:
+        return shutil.which("nats") is not None or folder().is_dir()
+    except (OSError, ContextError):
+        return False
 
 
 def write(topology: str, login: dict[str, str]) -> Path:
@@ -56,7 +64,8 @@ def write(topology: str, login: dict[str, str]) -> Path:
     while True:
         path = folder() / f"{NAME if number == 1 else f'{NAME}-{number}'}.json"
         try:
-            with path.open("x", encoding="utf-8") as file:  # only where there is none
+            only_new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(path, only_new, 0o600), "w", encoding="utf-8") as file:
                 json.dump(settings, file, indent=2)
             return path
         except FileExistsError:
@@ -106,6 +115,8 @@ def options(settings: dict[str, str]) -> dict[str, Any]:
         found["token"] = settings["token"]
     if "ca" in settings or "cert" in settings:
         found["tls"] = _tls(settings)
+    if "tls_first" in settings:
+        found |= {"tls": _tls(settings), "tls_handshake_first": True}
     if "inbox_prefix" in settings:
         found["inbox_prefix"] = settings["inbox_prefix"].encode()
     return found

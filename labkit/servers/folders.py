@@ -35,6 +35,12 @@ def locate(topology: str | Path | Mapping[str, str]) -> tuple[str, Path | None]:
         return path.stem, path
     if not topology:
         raise TopologyError('no server given; write for example {"n1": "jetstream: enabled"}')
+    for name, text in topology.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise TopologyError(
+                f"server {name!r} has {text!r} for its file; a name and a text are needed, "
+                'for example {"n1": "jetstream: enabled"}'
+            )
     return "-".join(topology)[:40], None
 
 

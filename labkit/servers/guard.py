@@ -83,16 +83,19 @@ def tell(child, line):
 
 
 def hold_lock(folder):
-    """Hold a lock that the system releases at death: it tells others that this lab is alive."""
+    """Hold a lock that the system releases at death: it tells others that this lab is alive.
+
+    Who looks whether it is held (`labkit ps`) holds it for an instant: wait for that.
+    """
     handle = open(os.path.join(folder, "guard.lock"), "w")
     if sys.platform == "win32":
         import msvcrt
 
-        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
     else:
         import fcntl
 
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX)
     return handle
 
 
@@ -110,7 +113,7 @@ def remove(folder):
 def remove_outside(folder):
     """Remove the files elsewhere that the owner has listed: what it wrote for other programs."""
     try:
-        with open(os.path.join(folder, "also-remove")) as listed:
+        with open(os.path.join(folder, "also-remove"), encoding="utf-8") as listed:
             for path in listed.read().splitlines():
                 os.unlink(path)
     except OSError:

@@ -43,7 +43,7 @@ def launch(
             for wave in readiness.launch_order(servers.values()):
                 for server in wave:
                     server.launch()
-                _wait_answers(wave, readiness_deadline)
+                readiness.wait_answers(wave, readiness_deadline - time.monotonic())
             readiness.wait_usable(servers, readiness_deadline - time.monotonic())
             return servers, port_map
         except TopologyError:
@@ -93,8 +93,3 @@ def _assign(
             port_map[placement.CLIENT_PORT] = placement.CLIENT_PORT
         placement.place(server, guard.folder, port_map, spare, dialed)
     return port_map
-
-
-def _wait_answers(wave: list[Server], deadline: float) -> None:
-    for server in wave:
-        wait_until(server.answers, deadline - time.monotonic(), f"server {server.name} to answer")

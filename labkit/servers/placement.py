@@ -23,8 +23,10 @@ CLIENT_PORT = 4222  # nats-server's default
 LOG_SIZE_LIMIT = 8_000_000  # bytes a log file, then nats-server rotates it
 LOG_FILES = 2  # kept beside the current one
 LARGEST_COMPANION = 1_000_000  # bytes of a certificate or key copied along with the server files
+LONGEST_PATH = 250  # characters of one; what is longer is something else, a token for example
 
-_ADDRESS = re.compile(r"(?P<host>127\.\d+\.\d+\.\d+|localhost|\[::1\]):(?P<port>\d+)")
+ADDRESS = re.compile(r"(?P<host>127\.\d+\.\d+\.\d+|localhost|\[::1\]):(?P<port>\d+)")
+_NO_PORT = re.compile(r"(?:[\w+-]+://)(?:[^@/]*@)?(?P<host>127\.\d+\.\d+\.\d+|localhost|\[::1\])/?")
 _LOOPBACK_HOST = re.compile(r"127\.\d+\.\d+\.\d+|localhost|\[?::1\]?")
 _LISTEN = re.compile(r"(?:(?P<host>\[[^\]]*\]|[^:]*):)?(?P<port>-?\d+)")
 _BLOCKS = {
@@ -67,9 +69,10 @@ class PlannedServer:
     store_path: Path = Path()
 
     def setting(self, *key: str) -> str | None:
-        """The value under this key in the server's file, without quotes; None where it says nothing."""
+        """The value under this key in the server's file, without quotes, or what its variable stands
+        for; None where it says nothing."""
         found = self.file.find(*key)
-        return found[1].value if found else None
+        return self.file.meant(found[1]) if found else None
 
     def has(self, *key: str) -> bool:
         """Whether the server's file has this key or block."""
@@ -101,7 +104,14 @@ def plan(files: dict[str, ConfigFile], beside: Iterable[PlannedServer] = ()) -> 
 
 def _server_name(file: ConfigFile, stem: str) -> str:
     found = file.find("server_name")
-    return found[1].value or stem if found else stem
+    name = (file.meant(found[1]) if found else None) or stem
+    if not name or name.startswith(".") or set(name) & set("/\\"):
+        where = found[0].where(found[1]) if found else file.path.name
+        raise ConfigError(
+            f"{where}: a server cannot be called {name!r}: files are named after it; "
+            "use letters, digits, - and _"
+        )
+    return name
 
 
 def find_listeners(file: ConfigFile) -> list[Listener]:
@@ -123,12 +133,16 @@ def find_listeners(file: ConfigFile) -> list[Listener]:
 def _listener(
     file: ConfigFile, kind: str, listen: tuple[str, ...], port: tuple[str, ...]
 ) -> Listener | None:
-    for key in (listen, port):
-        found = file.find(*key)
-        if found:
-            owner, setting = found
-            _refuse_outside(file, owner, setting, kind, listen[:-1])
-            return Listener(kind, _port_of(owner, setting), owner, setting)
+    told = [found for key in (listen, port) if (found := file.find(*key))]
+    if len(told) == 2:
+        (first, one), (second, other) = told
+        raise ConfigError(
+            f"{second.where(other)}: {one.name} ({first.where(one)}) and {other.name} both say "
+            f"where the {kind} listener is, and the server takes either; keep one of them"
+        )
+    for owner, setting in told:
+        _refuse_outside(file, owner, setting, kind, listen[:-1])
+        return Listener(kind, _port_of(owner, setting), owner, setting)
     return None
 
 
@@ -205,7 +219,13 @@ def refuse_unknown_remotes(servers: list[PlannedServer], known: Iterable[int]) -
         for file, setting in server.file.everything():
             if not _is_dial(setting):
                 continue
-            match = _ADDRESS.search(setting.value or "")
+            silent = _NO_PORT.fullmatch(setting.value or "")
+            if silent:
+                raise ConfigError(
+                    f"{file.where(setting)}: {setting.value} names no port, so that it cannot be "
+                    f"moved with the server that it means; write for example {silent['host']}:7422"
+                )
+            match = ADDRESS.search(setting.value or "")
             if match and int(match["port"]) not in ports and is_free(int(match["port"])):
                 near = difflib.get_close_matches(match["port"], [str(p) for p in ports], 1, 0.7)
                 raise ConfigError(
@@ -278,7 +298,7 @@ def _listener_edit(server: PlannedServer, listener: Listener, port: int) -> Edit
 
 def _address_edits(file: ConfigFile, setting: Setting, port_map: dict[int, int]) -> Iterator[Edit]:
     """The ports of loopback addresses inside a value, where they are addresses of this topology."""
-    for match in _ADDRESS.finditer(file.text, setting.start, setting.end):
+    for match in ADDRESS.finditer(file.text, setting.start, setting.end):
         new = port_map.get(int(match["port"]))
         if new is not None:
             yield Edit(*match.span("port"), str(new))
@@ -318,8 +338,11 @@ def _write(file: ConfigFile, path: Path, edits: dict[int, list[Edit]], extra: li
     path.write_text(text, encoding="utf-8")
 
 
-def copy_companions(source: Path, folder: Path) -> None:
-    """Copy what stands beside the server files (certificates, keys) to where the copies look for it."""
+def copy_companions(source: Path, folder: Path, servers: Iterable[PlannedServer]) -> None:
+    """Copy what stands beside the server files (certificates, keys) to where the copies look for it.
+
+    From folders below only what the server files name.
+    """
     target = folder / "config"
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
@@ -327,3 +350,15 @@ def copy_companions(source: Path, folder: Path) -> None:
             shutil.copy2(path, target / path.name)
     if (source / credentials.MADE).is_dir():
         shutil.copytree(source / credentials.MADE, target / credentials.MADE)
+    named = {s.value for server in servers for _, s in server.file.everything()}
+    for name in (name for name in named if name and _is_below(source, name)):
+        if not (target / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, target / name)
+
+
+def _is_below(source: Path, name: str) -> bool:
+    """Whether a value is the path of a file in a folder below `source`, like ./certs/ca.pem."""
+    path = Path(name)
+    below = not path.is_absolute() and len(path.parts) > 1 and ".." not in path.parts
+    return below and len(name) < LONGEST_PATH and (source / path).is_file()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -66,10 +67,32 @@ class Guard:
 
     def __init__(self, label: str, owner: str | None = None) -> None:
         sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{label}-")).resolve()
+        try:
+            self.folder = Path(
+                tempfile.mkdtemp(prefix=f"{PREFIX}{_as_file_name(label)}-")
+            ).resolve()
+        except OSError as error:
+            raise LabError(
+                f"no temporary folder can be made for this lab: {error}; "
+                "make room there, or let TMPDIR name a folder in which you may write"
+            ) from None
+        try:
+            self._begin(label, owner)
+        except BaseException as error:
+            if hasattr(self, "_process"):
+                self.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise LabError(
+                    f"the guard of this lab could not be started in {self.folder}: {error}"
+                ) from None
+            raise
+
+    def _begin(self, label: str, owner: str | None) -> None:
+        """Start the guard's process, and put on record whose it is."""
         self._processes: dict[str, Process] = {}
         self._changed = threading.Condition()
-        self._count = 0
+        self._count, self._owner = 0, os.getpid()
         apart: dict[str, Any]
         if sys.platform == "win32":
             apart = {
@@ -155,11 +178,16 @@ class Guard:
 
     def also_remove(self, path: Path) -> None:
         """Have this file outside of the run folder removed too, whatever ends the owner."""
-        with (self.folder / ALSO_REMOVE).open("a") as listed:
+        with (self.folder / ALSO_REMOVE).open("a", encoding="utf-8") as listed:
             listed.write(f"{path}\n")
 
     def close(self) -> None:
-        """End every process of this guard and remove its folder; closing again does no harm."""
+        """End every process of this guard and remove its folder; closing again does no harm.
+
+        In a forked child it does nothing: the lab is its parent's.
+        """
+        if os.getpid() != self._owner:
+            return
         _OPEN.discard(self)
         pipe = self._process.stdin
         assert pipe is not None
@@ -177,12 +205,18 @@ class Guard:
     def release_in_child(self) -> None:
         """In a forked child: close the pipe, or the child would keep the servers of a dead owner."""
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            os.close(self._process.stdin.fileno())
+        with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+            # The number stays taken, so that nobody's later file is closed in the pipe's stead.
+            os.dup2(nowhere.fileno(), self._process.stdin.fileno(), inheritable=False)
 
     def _send(self, request: dict[str, Any]) -> None:
         pipe = self._process.stdin
         assert pipe is not None
+        if os.getpid() != self._owner:
+            raise LabError(
+                "this lab belongs to the process that this one was forked from; "
+                "start, break and stop it there"
+            )
         try:
             pipe.write((json.dumps(request) + "\n").encode())
             pipe.flush()
@@ -226,6 +260,10 @@ class Guard:
             lines = (self.folder / "guard.log").read_text(errors="replace").strip().splitlines()
             return lines[-1] if lines else ""
         return ""
+
+
+def _as_file_name(label: str) -> str:
+    return re.sub(r"[^\w.-]", "_", label)[:40]
 
 
 _OPEN: weakref.WeakSet[Guard] = weakref.WeakSet()
@@ -315,7 +353,7 @@ def _run_folders() -> Iterator[Path]:
 def _remove(folder: Path) -> None:
     """Remove a run folder and what it lists outside of it, as its guard would have."""
     with contextlib.suppress(OSError):
-        for path in (folder / ALSO_REMOVE).read_text().splitlines():
+        for path in (folder / ALSO_REMOVE).read_text("utf-8").splitlines():
             Path(path).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
+from labkit.servers import placement
 from labkit.servers.errors import NotInTimeError, ServerStateError, TopologyError
 from labkit.servers.placement import PlannedServer
 from labkit.servers.probe import Conversation
@@ -26,8 +26,18 @@ Condition = tuple[str, Callable[[], bool]]
 
 def wait_usable(servers: dict[str, Server], timeout: float) -> None:
     """Return when the topology is usable. Raises TopologyError with what was still missing."""
+    _wait_all(servers, conditions(servers), timeout)
+
+
+def wait_answers(wave: Iterable[Server], timeout: float) -> None:
+    """Return when each server of the wave answers. Raises TopologyError as `wait_usable` does."""
+    launched = {server.name: server for server in wave}
+    _wait_all(launched, _answers(launched), timeout)
+
+
+def _wait_all(servers: dict[str, Server], wanted: Iterable[Condition], timeout: float) -> None:
     deadline = time.monotonic() + timeout
-    for what, holds in conditions(servers):
+    for what, holds in wanted:
         try:
             wait_until(
                 functools.partial(_unless_dead, servers, holds), deadline - time.monotonic(), what
@@ -56,8 +66,7 @@ def _missing(servers: dict[str, Server], what: str, timeout: float) -> str:
 
 def conditions(servers: dict[str, Server]) -> Iterator[Condition]:
     """What must hold, one after another, each with the words for "waiting for …"."""
-    for server in servers.values():
-        yield f"{server.name} to answer clients", server.answers
+    yield from _answers(servers)
     for server, peers in _routes(servers):
         yield (
             f"routes from {server.name} to {', '.join(sorted(peers))}",
@@ -71,6 +80,11 @@ def conditions(servers: dict[str, Server]) -> Iterator[Condition]:
     for server, count in _leaves(servers):
         yield f"{count} leaf links of {server.name}", functools.partial(_has_leaves, server, count)
     yield from _jetstream(servers)
+
+
+def _answers(servers: dict[str, Server]) -> Iterator[Condition]:
+    for server in servers.values():
+        yield f"{server.name} to answer clients", server.answers
 
 
 def cluster_of(planned: PlannedServer) -> str | None:
@@ -126,8 +140,8 @@ def remotes(planned: PlannedServer) -> list[set[int]]:
     ports: dict[object, set[int]] = defaultdict(set)
     for _, setting in planned.file.everything():
         if setting.key[:2] in (("leafnodes", "remotes"), ("leaf", "remotes")) and setting.value:
-            for port in re.findall(r"(?:127\.\d+\.\d+\.\d+|localhost):(\d+)", setting.value):
-                ports[setting.key[2]].add(int(port))
+            for address in placement.ADDRESS.finditer(setting.value):
+                ports[setting.key[2]].add(int(address["port"]))
     return list(ports.values())
 
 
@@ -139,7 +153,8 @@ def _leaves(servers: dict[str, Server]) -> Iterator[tuple[Server, int]]:
 
 
 def _has_leaves(server: Server, count: int) -> bool:
-    return int(server.monitor("leafz").get("leafnodes", 0)) >= count
+    leafs = server.monitor("leafz").get("leafs") or []  # those that it accepted too
+    return sum(bool(leaf.get("is_spoke")) for leaf in leafs) >= count
 
 
 def _jetstream(servers: dict[str, Server]) -> Iterator[Condition]:
@@ -172,7 +187,10 @@ def _has_leader(server: Server) -> bool:
 
 
 def takes_stream(port: int, cluster: str, replicas: int, login: dict[str, str]) -> bool:
-    """Whether the server on this port accepts a stream of this size; it is deleted again."""
+    """Whether the server on this port accepts a stream of this size; it is deleted again.
+
+    True also where the login may not make streams.
+    """
     stream = {
         "name": STREAM,
         "subjects": ["labkit.ready"],
@@ -180,7 +198,10 @@ def takes_stream(port: int, cluster: str, replicas: int, login: dict[str, str]) 
         "storage": "memory",
         "placement": {"cluster": cluster},
     }
-    created = _ask(port, f"$JS.API.STREAM.CREATE.{STREAM}", stream, login)
+    try:
+        created = _ask(port, f"$JS.API.STREAM.CREATE.{STREAM}", stream, login)
+    except PermissionError:  # who may not ask cannot tell; that there is a leader is known by now
+        return True
     if "error" in created or not created:
         return False
     _ask(port, f"$JS.API.STREAM.DELETE.{STREAM}", {}, login)
@@ -194,6 +215,8 @@ def _ask(
     try:
         with Conversation(port, 2.0) as conversation:
             answer = conversation.request(subject, payload, login)
+    except PermissionError:
+        raise
     except OSError:
         return {}
     found: dict[str, object] = json.loads(answer) if answer else {}
@@ -211,7 +234,7 @@ def credentials(planned: PlannedServer) -> dict[str, str] | None:
     for _, setting in planned.file.everything():
         if setting.value and setting.name in ("user", "username", "password", "pass"):
             name = "user" if setting.name.startswith("user") else "pass"
-            groups[setting.key[:-1]][name] = setting.value
+            groups[setting.key[:-1]][name] = planned.file.meant(setting) or ""
     usable = [
         login
         for key, login in groups.items()

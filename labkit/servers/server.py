@@ -14,7 +14,7 @@ from labkit.servers.events import Events
 from labkit.servers.log import Log
 from labkit.servers.placement import PlannedServer
 from labkit.servers.ports import LOOPBACK, holder
-from labkit.servers.probe import fetch, read_info
+from labkit.servers.probe import fetch, fetch_encrypted, read_info
 from labkit.servers.processes import Guard, Process
 from labkit.servers.wait import wait_until
 
@@ -40,6 +40,7 @@ class Server:
         self._process: Process | None = None
         self._asked_to_end = False
         self._paused = False
+        self._id: str | None = None  # of the process that runs, as it greets
         self.log = Log(planned.log_path, planned.log_path.with_suffix(".printed"))
 
     @property
@@ -76,8 +77,12 @@ class Server:
         from urllib.parse import urlencode
 
         query = urlencode({key: _as_query(value) for key, value in options.items()})
+        base = (self.planned.setting("http_base_path") or "").strip("/")
+        path = f"/{base}/{endpoint}?{query}" if base else f"/{endpoint}?{query}"
+        encrypted = self.planned.has("https") or self.planned.has("https_port")
+        ask = fetch_encrypted if encrypted else fetch
         try:
-            return fetch(self.planned.addresses["http"], f"/{endpoint}?{query}", MONITOR_TIMEOUT)
+            return ask(self.planned.addresses["http"], path, MONITOR_TIMEOUT)
         except (OSError, ValueError) as error:
             raise ServerStateError(
                 f"{self.name} does not answer /{endpoint} ({error}); it is {self.state}"
@@ -101,8 +106,9 @@ class Server:
             raise ServerStateError(
                 f"{self.name} is {self.state} already; to start it anew: lab[{self.name!r}].restart()"
             )
-        self.log.printed.unlink(missing_ok=True)
+        self.log.begin()
         self._asked_to_end = self._paused = False
+        self._id = None
         self._process = self._guard.start(
             self.name,
             [self._binary.path, "-c", str(self.planned.config_path)],
@@ -113,14 +119,27 @@ class Server:
     def refuse_dead(self) -> None:
         """Raise TopologyError, with what the server said, when its process has ended."""
         if self._process is None or not self._process.alive:
+            if self._asked_to_end:
+                raise TopologyError(
+                    f"server {self.name} is stopped; start it with lab[{self.name!r}].start()"
+                )
             raise TopologyError(self.why_it_ended())
 
     def answers(self) -> bool:
         """Whether the server greets a client now; raises TopologyError when its process has ended."""
         self.refuse_dead()
+        if self.planned.setting("tls", "handshake_first") not in (None, "false", "no", "off"):
+            return self._id is not None or self._is_ready()
         server_id = read_info(self.planned.addresses["client"]).get("server_id")
         # The id must be the one in this server's own log: another server may have taken the port.
-        return server_id is not None and bool(self.log.find(f"ID: +{server_id}"))
+        if self._id is None and server_id and self.log.since_start(f"ID: +{server_id}"):
+            self._id = server_id  # kept, for the log goes on and forgets its beginning
+        return server_id is not None and server_id == self._id
+
+    def _is_ready(self) -> bool:
+        """Whether the server, which greets only under encryption, says so in its log."""
+        self._id = "ready" if self.log.since_start("Server is ready") else None
+        return self._id is not None
 
     def start(self) -> None:
         """Start a stopped server at its old address with its old store; returns when it answers."""
@@ -161,16 +180,21 @@ class Server:
         Returns when the server says that it has taken it. Raises ConfigError in the server's own
         words when it refuses; it then goes on with the file that it had.
         """
-        self._running_process()
+        self._refuse_paused()
         before, old_text = self.planned.file, self.planned.config_path.read_text("utf-8")
         addresses = dict(self.planned.addresses)
         if text is not None:
-            self.planned.file = config.read(before.path, text)
-            self.planned.listeners = placement.find_listeners(self.planned.file)
+            changed = config.read(before.path, text)
+            self.planned.listeners = placement.find_listeners(changed)
+            self.planned.file = changed
             self._place_again(addresses)
-        said = len(self._reload_words())
+        said = self._reload_words()[-1:]
         self.signal("SIGHUP")
-        wait_until(lambda: len(self._reload_words()) > said, STOP_TIMEOUT, f"{self.name} to reload")
+        wait_until(
+            lambda: self._reload_words()[-1:] not in ([], said),
+            STOP_TIMEOUT,
+            f"{self.name} to reload",
+        )
         answer = self._reload_words()[-1]
         if "Failed" in answer:
             refused = self._in_original_words(answer)
@@ -206,7 +230,15 @@ class Server:
         """Send a signal by its POSIX name, for example "SIGHUP" (reload) or "SIGUSR2" (lame duck)."""
         if sys.platform == "win32":
             raise ServerStateError(f"{self.name}: Windows has no {name}")
+        self._refuse_paused()
         self._running_process().control().send_signal(signal.Signals[name])
+
+    def _refuse_paused(self) -> None:
+        self._running_process()
+        if self._paused:
+            raise ServerStateError(
+                f"{self.name} is paused and hears nothing; lab[{self.name!r}].resume() first"
+            )
 
     def _running_process(self) -> Process:
         if self._process is None or not self._process.alive:
@@ -226,10 +258,13 @@ class Server:
         self.expect_end()
         self._events.note(how, self.name)
         control = process.control()
-        if self._paused:
-            control.resume()
-            self._paused = False
-        (control.kill if how == "kill" else control.terminate)()
+        if how == "kill":
+            control.kill()  # also when it is paused: it must not act once more
+        else:
+            if self._paused:
+                control.resume()
+            control.terminate()
+        self._paused = False
         if not self._guard.wait_exit(process, STOP_TIMEOUT):
             control.kill()
             self._guard.wait_exit(process, STOP_TIMEOUT)
@@ -246,7 +281,9 @@ class Server:
 
     def port_in_use(self) -> int | None:
         """The port that the server found taken, as its log tells it; None for any other trouble."""
-        for line in self.log.find("address already in use|Only one usage of each socket address"):
+        for line in self.log.since_start(
+            "address already in use|Only one usage of each socket address"
+        ):
             ports = re.findall(r":(\d+)\b", line)
             if ports:
                 return int(ports[-1])

@@ -68,7 +68,6 @@ class Lab(Mapping[str, Server]):
         self.clients = clients.Clients(topology)
         self.context: str | None = None
         self.stopped = False
-        _RUNNING.append(self)
 
     def __getitem__(self, name: str) -> Server:
         try:
@@ -99,7 +98,10 @@ class Lab(Mapping[str, Server]):
                 login = next(iter(self.credentials.values()), {})
                 urls = ",".join(server.url for server in self.values())
                 path = contexts.write(self.topology, {"url": urls, **login})
-            except OSError:  # a home that cannot be written is no reason not to start
+            except (
+                OSError,
+                contexts.ContextError,
+            ):  # a home that cannot be written is no reason not to start
                 return
             self._guard.also_remove(path)
             self.context = path.stem
@@ -143,6 +145,8 @@ class Lab(Mapping[str, Server]):
         for server in self.values():
             if server.state == "running":
                 return server
+        if not self._servers:
+            raise TopologyError("no server is left in this lab; lab.add(name, text) starts one")
         raise TopologyError(
             "no server of this lab runs; start one with "
             + " or ".join(f"lab[{name!r}].start()" for name in self)
@@ -151,6 +155,7 @@ class Lab(Mapping[str, Server]):
     def add(self, name: str, text: str, timeout: float = START_TIMEOUT) -> Server:
         """Start one more server from config text and return it when the topology is usable with it.
 
+        Servers that are stopped or paused are not waited for.
         The text names well-known addresses, as the topology's files do: a route to
         127.0.0.1:6222 reaches the server that has this address in its file. Raises ConfigError or
         TopologyError as `start` does; then the lab is as it was.
@@ -174,7 +179,8 @@ class Lab(Mapping[str, Server]):
             if self._faults:
                 self._faults.open_all(faults.forwards([planned], dialed))
             server.launch()
-            readiness.wait_usable({**self._servers, server.name: server}, timeout)
+            up = {s.name: s for s in self.values() if s.state == "running"}
+            readiness.wait_usable({**up, server.name: server}, timeout)
         except BaseException:
             server.kill()
             raise
@@ -299,7 +305,8 @@ class Lab(Mapping[str, Server]):
         if self.stopped:
             return
         self.stopped = True
-        _RUNNING.remove(self)
+        if self in _RUNNING:
+            _RUNNING.remove(self)
         self.clients.close_all()
         for server in self.values():
             server.expect_end()
@@ -391,7 +398,8 @@ def start(
         notebook.prepare()
         _replace_earlier(name)
         if path:
-            placement.copy_companions(path if path.is_dir() else path.parent, guard.folder)
+            folder = path if path.is_dir() else path.parent
+            placement.copy_companions(folder, guard.folder, planned)
         placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
         forwarded = (ports, links) == ("free", "forwarded") and faults.to_forward(planned)
         breaker, events = faults.Faults(guard) if forwarded else None, Events()
@@ -399,6 +407,7 @@ def start(
         servers, port_map = launching.launch(planned, make, guard, ports, timeout, breaker)
         lab = lab_class(name, servers, guard, program, port_map, events, breaker, made)
         lab.write_context()
+        _RUNNING.append(lab)
         return lab
     except BaseException:
         guard.close()

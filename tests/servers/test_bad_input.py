@@ -158,6 +158,24 @@ TEXTS = {
         TopologyError,
         "n1.conf:1: .*certificate",
     ),
+    "two places for one listener": (
+        {"n1": "listen: 127.0.0.1:4222\nport: 4333"},
+        ConfigError,
+        r"n1.conf:2: listen \(n1.conf:1\) and port both say where the client listener is",
+    ),
+    "a name that leads out of the folder": (
+        {"n1": "\nserver_name: '../../x'"},
+        ConfigError,
+        "n1.conf:2: a server cannot be called '../../x'",
+    ),
+    "a key that is a path": ({"a/b": ""}, ConfigError, "a server cannot be called 'a/b'"),
+    "a key that is empty": ({"": ""}, ConfigError, "a server cannot be called ''"),
+    "no text": ({"n1": None}, TopologyError, "server 'n1' has None for its file"),
+    "a remote without a port": (
+        {"n1": "leafnodes {\n remotes: [{url: 'nats-leaf://127.0.0.1'}] }"},
+        ConfigError,
+        "n1.conf:2: nats-leaf://127.0.0.1 names no port.*127.0.0.1:7422",
+    ),
     "no server at all": ({}, TopologyError, "no server given; write for example"),
 }
 
@@ -167,6 +185,23 @@ def test_a_text_with(what: str):
     texts, kind, says = TEXTS[what]
     with pytest.raises(kind, match=re.compile(says, re.DOTALL)):
         labkit.start(texts)
+
+
+def test_a_leaf_that_its_hub_refuses_is_told_also_when_a_third_server_is_its_own_leaf():
+    login = "authorization { user: a, password: b }"
+    chain = {
+        "hub": f"leafnodes {{ listen: 127.0.0.1:7422, {login} }}",
+        "mid": "leafnodes { listen: 127.0.0.1:7423\n"
+        " remotes: [ {url: 'nats-leaf://a:wrong@127.0.0.1:7422'} ] }",
+        "leaf": "leafnodes { remotes: [ {url: 'nats-leaf://127.0.0.1:7423'} ] }",
+    }
+    with pytest.raises(TopologyError, match="waiting for 1 leaf links of mid"):
+        labkit.start(chain, timeout=1.5)
+
+
+def test_a_server_that_does_not_answer_in_time_is_told_with_its_log():
+    with pytest.raises(TopologyError, match="not usable after .*waiting for n1 to answer"):
+        labkit.start("single", timeout=0)
 
 
 def test_a_topology_name_with_a_slip_gets_the_near_one():

@@ -79,3 +79,20 @@ def test_includes_are_followed_and_copied(tmp_path: Path):
     copied = run / "config" / "n1-include-1.conf"
     assert copied.read_text() == "listen: 127.0.0.1:20002\nroutes: [nats://127.0.0.1:20002]\n"
     assert 'include "n1-include-1.conf"' in server.config_path.read_text()
+
+
+def test_a_mark_at_the_beginning_and_foreign_line_ends_do_no_harm():
+    text = "\ufeffserver_name: a\r\njetstream {\r\n  max_mem: 1G\r\n}\r\n"
+    assert values(text) == {("server_name",): "a", ("jetstream", "max_mem"): "1G"}
+
+
+def test_a_variable_stands_for_what_it_was_given(monkeypatch):
+    monkeypatch.setenv("LABKIT_TEST_NAME", "from outside")
+    text = "N: n1\na: $N\nb: { N: inner, c: $N }\nd: $LABKIT_TEST_NAME\ne: '$N'\nf: $2a$x\n"
+    file = config.read(Path("x.conf"), text)
+    meant = {s.key: file.meant(s) for s in file.settings}
+    assert meant[("a",)] == "n1"
+    assert meant[("b", "c")] == "inner"
+    assert meant[("d",)] == "from outside"
+    assert meant[("e",)] == "$N"
+    assert meant[("f",)] == "$2a$x"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import nkeys
@@ -133,3 +134,28 @@ def test_the_real_command_line_reaches_the_lab():
 def test_settings_become_options_of_nats_connect():
     found = contexts.options({"url": "nats://a:1,nats://b:2", "token": "t", "inbox_prefix": "_X"})
     assert found == {"servers": ["nats://a:1", "nats://b:2"], "token": "t", "inbox_prefix": b"_X"}
+
+
+def test_a_user_without_a_home_can_start_a_lab_and_is_told_where_contexts_are(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with labkit.start("single") as lab:
+        assert lab.context is None
+    with pytest.raises(ContextError, match="this user has none; set HOME"):
+        contexts.read("lab")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_the_login_in_a_context_is_for_nobody_else(home: Path):
+    with labkit.start("authentication-user") as lab:
+        assert "password" in contexts.read(lab.context)
+        assert (home / f"{lab.context}.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_context_that_wants_tls_first_gets_it():
+    found = contexts.options({"url": "tls://a:1", "tls_first": True})
+    assert found["tls_handshake_first"] is True
+    assert found["tls"].check_hostname

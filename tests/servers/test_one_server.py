@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -260,3 +261,155 @@ async def test_flush_returns_when_the_server_has_seen_what_was_published():
             await sender.flush()
             assert lab["n1"].monitor("varz")["in_msgs"] == sent
         await sender.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork on Windows")
+def test_a_forked_child_that_leaves_the_block_ends_nothing_of_its_parent():
+    with labkit.start("single") as lab:
+        child = os.fork()
+        if child == 0:
+            lab.stop()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert read_info(lab["n1"].planned.addresses["client"])["server_name"] == "n1"
+        assert lab.folder.is_dir()
+        lab["n1"].restart()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork on Windows")
+def test_a_forked_child_is_told_whose_the_lab_is():
+    with labkit.start("single") as lab:
+        lab["n1"].stop()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                lab["n1"].start()
+            except LabError as error:
+                os.write(writing, str(error).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writing)
+        with os.fdopen(reading) as said:
+            assert "belongs to the process that this one was forked from" in said.read()
+
+
+def test_a_guard_that_cannot_be_started_leaves_no_folder(monkeypatch, own_temp: Path):
+    monkeypatch.setattr(sys, "executable", str(own_temp.parent / "no-python"))
+    with pytest.raises(LabError, match="the guard of this lab could not be started in"):
+        labkit.start("single")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupt_while_the_guard_starts_leaves_nothing(monkeypatch, error):
+    def interrupted(self):
+        raise error("no space left")
+
+    monkeypatch.setattr(processes.LabRecord, "write", interrupted)
+    with pytest.raises((KeyboardInterrupt, LabError), match="no space left"):
+        labkit.start("single")
+
+
+def test_a_temporary_folder_that_is_not_there_is_told(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(processes.tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(LabError, match="no temporary folder can be made.*gone.*TMPDIR"):
+        labkit.start("single")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock is not on Windows")
+def test_who_looks_at_the_lock_at_the_wrong_moment_does_no_harm(tmp_path: Path):
+    import fcntl
+
+    folder = tmp_path / "labkit-x"
+    folder.mkdir()
+    with (folder / "guard.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(processes.GUARD), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        processes.wait_until(
+            lambda: str(folder / "guard.lock") in [f.path for f in _files(guard.pid)],
+            10,
+            "the guard to come to its lock",
+        )
+    order = f'{{"id": 1, "argv": ["true"], "cwd": "/", "output": "{os.devnull}"}}\n'
+    said, _ = guard.communicate(order, timeout=10)
+    assert '"pid"' in said
+    assert guard.returncode == 0
+
+
+def _files(pid: int):
+    return psutil.Process(pid).open_files()
+
+
+def test_a_log_that_has_grown_long_keeps_no_server_from_answering():
+    with labkit.start("single") as lab:
+        with lab["n1"].log.path.open("a") as log:
+            log.write("a line of a trace\n" * 20_000)
+        lab.wait_usable(2)
+
+
+def test_what_an_earlier_start_complained_of_is_not_told_of_a_later_one():
+    with labkit.start({"n1": "listen: 127.0.0.1:4222"}) as lab:
+        lab["n1"].stop()
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", lab["n1"].planned.addresses["client"]))
+            other.listen()
+            with pytest.raises(TopologyError, match="n1 cannot listen: .*is taken"):
+                lab["n1"].start()
+        lab["n1"].planned.config_path.write_text("foo: 1")
+        with pytest.raises(TopologyError, match='n1.conf:1: unknown field "foo"'):
+            lab["n1"].start()
+
+
+def test_a_paused_server_takes_no_reload_and_no_leave():
+    text = "listen: 127.0.0.1:4222\n"
+    with labkit.start({"n1": text}) as lab:
+        lab["n1"].pause()
+        with pytest.raises(ServerStateError, match=r"n1 is paused.*lab\['n1'\]\.resume\(\) first"):
+            lab["n1"].reload(f"{text}max_payload: 1000\n")
+        with pytest.raises(ServerStateError, match="n1 is paused"):
+            lab["n1"].lame_duck()
+        assert lab["n1"].config == text
+        assert lab["n1"].state == "paused"
+
+
+def test_a_paused_server_that_is_killed_does_nothing_more():
+    with labkit.start("single") as lab:
+        port = lab["n1"].planned.addresses["client"]
+        lab["n1"].pause()
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            lab["n1"].kill()
+            with contextlib.suppress(ConnectionError):
+                assert client.recv(100) == b""
+        assert lab["n1"].state == "stopped"
+
+
+def test_a_reload_that_is_refused_here_changes_nothing():
+    text = "listen: 127.0.0.1:4222\n"
+    with labkit.start({"n1": text}) as lab:
+        with pytest.raises(LabError, match=r"could be reached from outside"):
+            lab["n1"].reload("listen: 0.0.0.0:4222\n")
+        assert lab["n1"].config == text
+
+
+async def test_a_connect_that_is_given_up_leaves_nothing_behind():
+    with labkit.start("single") as lab:
+        psutil.Process(lab["n1"].pid).suspend()
+        before = asyncio.all_tasks()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await lab.connect()
+        await until(lambda: asyncio.all_tasks() <= before)
+        psutil.Process(lab["n1"].pid).resume()
+
+
+async def test_a_lab_whose_last_server_was_removed_says_what_to_do():
+    with labkit.start("single") as lab:
+        lab.remove("n1")
+        assert len(lab) == 0
+        with pytest.raises(TopologyError, match=r"no server is left.*lab\.add"):
+            await lab.connect()

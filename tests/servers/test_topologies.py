@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 import labkit
-from labkit.servers import folders
+from labkit.servers import credentials, folders
 from labkit.servers.errors import ConfigError, TopologyError
 from labkit.servers.wait import wait_until
 
@@ -275,3 +276,92 @@ def test_the_script_in_the_readme_runs():
 def test_the_readme_names_every_topology():
     text = README.read_text("utf-8")
     assert [name for name in folders.names() if f"`{name}`" not in text] == []
+
+
+CLUSTER = """
+{more}
+jetstream: enabled
+cluster {{
+  name: C, listen: 127.0.0.1:{port}
+  routes: [nats://127.0.0.1:6222, nats://127.0.0.1:6223, nats://127.0.0.1:6224]
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "U: ada\nP: secret\nauthorization { user: $U, password: $P }",
+        "authorization { users: [ {user: a, password: b, permissions: {publish: x}} ] }",
+    ],
+)
+def test_a_cluster_is_usable_whose_users_are_variables_or_may_make_no_stream(more: str):
+    texts = {f"n{i}": CLUSTER.format(more=more, port=6222 + i) for i in range(3)}
+    with labkit.start(texts) as lab:
+        assert len([link for link in lab.links() if link.up]) == 3
+
+
+def test_a_server_is_called_what_its_variable_stands_for():
+    with labkit.start({"x": "NAME: n1\nserver_name: $NAME\n"}) as lab:
+        assert list(lab) == ["n1"]
+
+
+def test_a_leaf_that_dials_the_other_loopback_is_waited_for():
+    hub = "leafnodes { listen: '[::1]:7422' }"
+    leaf = "leafnodes { remotes: [ {url: 'nats-leaf://[::1]:7422'} ] }"
+    with labkit.start({"hub": hub, "leaf": leaf}) as lab:
+        assert [(link.a, link.b, link.up) for link in lab.links()] == [("leaf", "hub", True)]
+
+
+def test_monitoring_below_a_path_is_found():
+    with labkit.start({"n1": "http_base_path: /nats/"}) as lab:
+        assert lab["n1"].monitor("varz")["server_name"] == "n1"
+
+
+def certificate(folder: Path) -> None:
+    """Put a certificate for 127.0.0.1 and its key in a folder."""
+    folder.mkdir()
+    recipe = folder / "credentials.toml"
+    recipe.write_text("[certificates]\nclients = []\n")
+    credentials.make(recipe, folder)
+
+
+async def test_a_server_that_speaks_only_under_encryption_is_usable(tmp_path: Path):
+    certificate(tmp_path / "certs")
+    made = (tmp_path / "certs" / "made").as_posix()
+    pair = f"cert_file: '{made}/server-cert.pem', key_file: '{made}/server-key.pem'"
+    text = f"https: 127.0.0.1:8222\ntls {{ {pair}, handshake_first: true }}"
+    with labkit.start({"n1": text}) as lab:
+        assert lab["n1"].monitor("varz")["server_name"] == "n1"
+        authority = ssl.create_default_context(cafile=f"{made}/ca.pem")
+        nc = await lab.connect(tls=authority, tls_handshake_first=True)
+        await nc.flush()
+        await nc.close()
+        lab["n1"].restart()
+
+
+def test_files_in_folders_below_are_taken_along_where_a_server_file_names_them(tmp_path: Path):
+    folder = tmp_path / "mine"
+    certificate(folder)
+    (folder / "made").rename(folder / "certs")
+    (folder / "credentials.toml").unlink()
+    (folder / "certs" / "unnamed").write_text("x")
+    pair = "cert_file: './certs/server-cert.pem', key_file: 'certs/server-key.pem'"
+    (folder / "n1.conf").write_text(f"tls {{ {pair} }}")
+    with labkit.start(folder) as lab:
+        names = {path.name for path in (lab.folder / "config" / "certs").iterdir()}
+        assert names == {"server-cert.pem", "server-key.pem"}
+
+
+def test_a_server_joins_while_another_is_down():
+    with labkit.start("leaf-nodes") as lab:
+        lab["leaf"].stop()
+        lab.add("second", SECOND_LEAF)
+        assert lab["hub"].monitor("leafz")["leafnodes"] == 1
+
+
+def test_waiting_for_a_lab_with_a_stopped_server_says_how_to_start_it():
+    with labkit.start("leaf-nodes") as lab:
+        lab["leaf"].kill()
+        with pytest.raises(TopologyError, match=r"leaf is stopped; .*lab\['leaf'\]\.start\(\)"):
+            lab.wait_usable()
