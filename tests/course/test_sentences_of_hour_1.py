@@ -1,4 +1,4 @@
-"""What a learner does wrong in notebooks 12 and 14 short of a wrong answer has its sentence too."""
+"""What a learner does wrong in notebooks 11, 12 and 14 short of a wrong answer has its sentence too."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 import labkit
 from labkit.course import jupyter
 from labkit.course.checks import hour1_requests, hour1_wire
+from labkit.servers.clients import ERRORS_KEPT
 from tests.servers import kernels
 
 
@@ -105,7 +106,7 @@ async def test_a_publisher_that_does_not_come_back(
 async def test_a_connect_without_its_line_end(lab: labkit.Lab):
     with opened(lab, b'CONNECT {"name": "by-hand"}'):
         text = await said(labkit.check("1.11"), "not yet")
-    assert "does its line end with \\r\\n?" in text
+    assert "end its line with \\r\\n" in text
 
 
 async def test_a_connection_that_the_server_has_closed(lab: labkit.Lab):
@@ -114,6 +115,51 @@ async def test_a_connection_that_the_server_has_closed(lab: labkit.Lab):
             pass
         text = await said(labkit.check("1.11"), "not yet")
     assert "the server closed it: Protocol Violation" in text
+
+
+async def test_a_socket_that_is_closed_again(lab: labkit.Lab):
+    with opened(lab, b'CONNECT {"name": "by-hand"}\r\nSUB ticks.* 1\r\nUNSUB 1 3\r\n'):
+        pass
+    text = await said(labkit.check("1.11"), "not yet")
+    assert "its socket is closed again: keep it open, in a variable, without `with`" in text
+
+
+async def test_a_socket_on_which_nothing_was_said(lab: labkit.Lab):
+    with opened(lab, b""):
+        text = await said(labkit.check("1.11"), "not yet")
+    assert "a connection is there that has not introduced itself" in text
+
+
+async def test_a_slow_consumer_after_many_others(lab: labkit.Lab):
+    """The list of errors keeps the newest 1,000: a full one must not hide what comes next."""
+
+    async def dawdle(message):
+        await asyncio.sleep(0.002)
+
+    publisher, flooded = await lab.connect(), await lab.connect(name="flooded")
+    await flooded.subscribe("flood", cb=dawdle, pending_msgs_limit=1)
+    await flooded.flush()
+    for _ in range(1500):
+        await publisher.publish("flood", b"")
+    await publisher.flush()
+    await flooded.flush()
+    assert len(lab.clients.errors) == ERRORS_KEPT
+    recorder = await lab.connect(name="recorder")
+    await recorder.subscribe("readings", cb=dawdle, pending_msgs_limit=100)
+    text = await said(labkit.check("1.3b"), "wrong")
+    assert "the recorder reported a slow consumer: its queue was full" in text
+
+
+async def test_a_total_that_is_no_text(lab: labkit.Lab):
+    pricing = await lab.connect(name="pricing")
+
+    async def total(message):
+        await message.respond(b"\xff" * 1000)
+
+    await pricing.subscribe("price.total", cb=total)
+    text = await said(labkit.check("1.4"), "wrong")
+    assert "not the right total" in text
+    assert len(text) < 2000, "a long answer is shown by its beginning"
 
 
 async def test_a_check_that_is_run_again_after_the_drain(lab: labkit.Lab):

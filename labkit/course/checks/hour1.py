@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from typing import Any
@@ -18,6 +19,31 @@ READINGS = 50  # each host's
 BURST = 2000  # readings
 QUIET = 2.0  # seconds without a message after which nothing more is expected
 STANDSTILL = 0.5  # seconds that the event loop may be held; a good handler holds it for under 0.01
+
+
+async def newest_connection(look: Look, name: str) -> list[dict[str, Any]]:
+    """The newest open connection of this name, alone: older ones are earlier attempts."""
+    return sorted(await connections(look, name), key=lambda connection: connection["cid"])[-1:]
+
+
+def newest_error(look: Look) -> Any:
+    """What a client reported last. Errors are counted from here: the list of them drops its oldest."""
+    return next(reversed(look.lab.clients.errors), None)
+
+
+def errors_since(look: Look, last: Any) -> list[Any]:
+    """What clients have reported since `last` was the newest error, newest first."""
+    return list(itertools.takewhile(lambda e: e is not last, reversed(look.lab.clients.errors)))
+
+
+def raised(errors: list[Any]) -> str:
+    """The end of a sentence on what went wrong: the newest of these errors; "" where there is none."""
+    for error in (entry.error for entry in errors if not is_slow_consumer(entry.error)):
+        text = f"; a callback raised {type(error).__name__}: {error}"
+        # what nats-py comes to say when it is given a str, an int or a message to send
+        no_bytes = "to bytes" in str(error) or "has no len()" in str(error)
+        return text + (". A payload is bytes: text.encode()" if no_bytes else "")
+    return ""
 
 
 async def connections(look: Look, name: str) -> list[dict[str, Any]]:
@@ -63,15 +89,19 @@ async def gather_until_quiet(messages: list[Any], wanted: int, patience: float =
 )
 async def european_stores(look: Look) -> None:
     """Publishes probes and reads in /connz which of them reached the learner's subscriptions."""
-    if not subscriptions(await connections(look, "eu-stores")):
-        look.not_attempted('no client named "eu-stores" has a subscription yet')
+    if not subscriptions(await newest_connection(look, "eu-stores")):
+        look.not_attempted(
+            'no client named "eu-stores" has a subscription yet; is an `await` missing?'
+            if await connections(look, "eu-stores")
+            else 'no client is named "eu-stores" yet'
+        )
     probe = await look.connect()
     reached: dict[str, list[str]] = {}
     for subject in EUROPE + ELSEWHERE:
-        before = subscriptions(await connections(look, "eu-stores"))
+        before = subscriptions(await newest_connection(look, "eu-stores"))
         await probe.publish(subject, b"probe")
         await probe.flush()
-        after = subscriptions(await connections(look, "eu-stores"))
+        after = subscriptions(await newest_connection(look, "eu-stores"))
         reached[subject] = [name for name in after if after[name] > before.get(name, 0)]
 
     missed = [s for s in EUROPE if not reached[s]]
@@ -93,7 +123,7 @@ async def european_stores(look: Look) -> None:
         not doubled,
         "each of them once",
         f"delivered more than once: {', '.join(doubled)}; several of your subscriptions match it: "
-        f"{subjects(name for s in doubled for name in reached[s])}. Did the cell run twice?",
+        f"{subjects(name for s in doubled for name in reached[s])}",
     )
 
 
@@ -102,10 +132,10 @@ async def european_stores(look: Look) -> None:
     title="Fan-in",
     notebook="11",
     hints=(
-        "One subscription with a wildcard in the place of the host hears every host. The host is "
-        "then a token of `msg.subject`.",
-        'In the callback: `host = msg.subject.split(".")[1]`, then publish '
-        '`f"{host} {reading}"` as bytes on `dashboard`. A callback takes the messages one after '
+        "One subscription with a wildcard in the place of the host hears every host. Give it a "
+        "callback; the host is then a token of `message.subject`.",
+        'In the callback: `host = message.subject.split(".")[1]`, then publish '
+        '`f"{host} {message.data.decode()}".encode()` on `dashboard`. A callback takes the messages one after '
         "another, so the order is kept, as long as it awaits its own work.",
     ),
 )
@@ -119,7 +149,7 @@ async def fan_in(look: Look) -> None:
         len(subscribed) == 1,
         "one subscription hears all hosts",
         f"one subscription is enough, the collector has {len(subscribed)}: {subjects(subscribed)}. "
-        "Did the cell run twice?",
+        "Run the exercise's cell once more, it starts afresh",
     )
     viewer = await look.connect()
     lines: list[str] = []
@@ -130,6 +160,7 @@ async def fan_in(look: Look) -> None:
     await viewer.subscribe("dashboard", cb=note)
     await viewer.flush()
     publishers = [await look.connect() for _ in HOSTS]
+    last = newest_error(look)
     for number in range(READINGS):
         for host, publisher in zip(HOSTS, publishers, strict=True):
             await publisher.publish(f"metrics.{host}.cpu", str(number).encode())
@@ -140,6 +171,12 @@ async def fan_in(look: Look) -> None:
     counted = Counter(lines)
     strange = sorted(counted.keys() - wanted.keys())
     missing = (wanted - counted).total()
+    if not lines:
+        why = raised(errors_since(look, last)) or (
+            "; does a callback, or a task, take the messages while other cells run?"
+        )
+        look.expect(False, "", f"nothing was published on dashboard{why}")
+        return
     look.expect(
         not missing,
         f"{wanted.total()} readings of {len(HOSTS)} hosts reached the dashboard",
@@ -190,7 +227,7 @@ def _in_order(lines: list[str], host: str) -> bool:
 async def slow_screen(look: Look) -> None:
     """Compares the answer with the clients that reported a slow consumer through error_cb."""
     if not isinstance(look.answer, str):
-        look.not_attempted('write the name of a client, for example "screen-9"')
+        look.not_attempted('write the name of a client as a string, for example "screen-9"')
     screens = {
         name for name in ("screen-1", "screen-2", "screen-3") if await connections(look, name)
     }
@@ -199,11 +236,12 @@ async def slow_screen(look: Look) -> None:
     slow = {e.client for e in look.lab.clients.errors if is_slow_consumer(e.error)} & screens
     if not slow:
         look.not_attempted("no screen was slow yet: run the cell that sends the prices first")
-    look.expect(
+    if not look.expect(
         look.answer in screens,
         f"{look.answer} is one of the connected screens",
-        f"there is no client named {look.answer!r}; connected are {', '.join(sorted(screens))}",
-    )
+        f"there is no client named {look.answer!r}; the screens are {', '.join(sorted(screens))}",
+    ):
+        return
     look.expect(
         look.answer in slow,
         f"{look.answer} reported a slow consumer, the others did not",
@@ -243,7 +281,7 @@ async def cured(look: Look) -> None:
 
     await probe.subscribe("stored", cb=note)
     await probe.flush()
-    reported = len(look.lab.clients.errors)
+    last = newest_error(look)
     standstill = asyncio.create_task(longest_standstill())
     for number in range(BURST):
         await probe.publish("readings", str(number).encode())
@@ -251,21 +289,26 @@ async def cured(look: Look) -> None:
     standstill.cancel()
     held = await standstill
 
-    slow = any(
-        e.client == "recorder" and is_slow_consumer(e.error)
-        for e in look.lab.clients.errors[reported:]
-    )
+    errors = [e for e in errors_since(look, last) if e.client == "recorder"]
+    slow = any(is_slow_consumer(e.error) for e in errors)
     missing = BURST - len({reading for reading in stored if reading.isdigit()})
     look.expect(
         missing == 0,
         f"{BURST:,} of {BURST:,} readings stored",
         f"{missing:,} of {BURST:,} readings were never stored"
-        + ("; the recorder reported a slow consumer: its queue was full" if slow else ""),
+        + (
+            "; the recorder reported a slow consumer: its queue was full"
+            if slow
+            else raised(errors)
+        ),
     )
+    if not stored:
+        return
     look.expect(
         len(stored) <= BURST,
         "each of them once",
-        f"{len(stored) - BURST:,} readings were stored more than once; did the cell run twice?",
+        f"{len(stored) - BURST:,} readings were stored more than once; is there a "
+        "second subscription? Run the exercise's cell once more, it starts afresh",
     )
     look.expect(
         [c["cid"] for c in await connections(look, "recorder")] == [c["cid"] for c in recorders],

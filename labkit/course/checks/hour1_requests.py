@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from labkit.course.checks.hour1 import connections
+from labkit.course.checks.hour1 import connections, errors_since, newest_error, raised
 from labkit.course.exercises import Look, exercise
 
 ANSWER_TIMEOUT = 2.0  # seconds for an answer that takes a responder no time
@@ -35,6 +35,7 @@ IN_TIME = {"ghent": 0.0, "malmo": 0.3, "porto": 0.6}  # seconds until a store an
 LATE = {"turin": 1.4}  # within a second of the one before: a deadline begun anew each time takes it
 SILENT = "york"
 PATIENT = 5.0  # seconds, a deadline that nobody should need
+LONGEST_SHOWN = 60  # characters of a value in a sentence
 HURRY = 2.0  # seconds; all answers are there at once
 
 
@@ -60,7 +61,10 @@ def subjects_of(open_connections: list[dict[str, Any]]) -> list[str]:
 async def called(function: Callable[..., Awaitable[Any]], *arguments: Any) -> tuple[Any, str]:
     """What the learner's function returned, or why it did not: (value, "") or (None, problem)."""
     name = getattr(function, "__name__", "your function")
-    task = asyncio.ensure_future(function(*arguments))
+    try:
+        task = asyncio.ensure_future(function(*arguments))
+    except TypeError as misfit:  # not the parameters that it is called with
+        return None, f"{name} cannot be called as the exercise says: {misfit}"
     await asyncio.wait({task}, timeout=CALL_TIMEOUT)
     if not task.done():
         task.cancel()
@@ -111,7 +115,7 @@ async def reports_errors(look: Look) -> None:
         "Run the exercise's cell once more, it starts afresh",
     )
     caller = await look.connect()
-    reported = len(look.lab.clients.errors)
+    last = newest_error(look)
 
     async def ask(order: bytes) -> Any:
         try:
@@ -127,14 +131,18 @@ async def reports_errors(look: Look) -> None:
     look.expect(
         not silent,
         f"{len(asked)} questions, {len(asked)} answers",
-        f"no answer to {_quoted(silent)}; {_why_silent(look, found, reported)}",
+        f"no answer to {_quoted(silent)}{_why_silent(look, found, last)}",
     )
+    if len(silent) == len(asked):
+        return
     wanted = {order: total for order, total in zip(orders, TOTALS.values(), strict=True)}
-    wrong = [
-        f"{order.decode()} got {_described(answer)}, not {wanted[order]}"
+    wrong = {
+        f"{order.decode()} got {_described(answer)}, not {wanted[order]}": order
         for order, answer in answers
-        if order in wanted and answer and (_code(answer) or answer.data.decode() != wanted[order])
-    ]
+        if order in wanted
+        and answer
+        and (_code(answer) or answer.data.decode(errors="replace") != wanted[order])
+    }
     look.expect(not wrong, "the totals are right", f"not the right total: {'; '.join(wrong)}")
     _expect_code(look, "404", "an unknown sku", [a for a in answers if a[0] == unknown])
     _expect_code(look, "400", "what is no order", [a for a in answers if a[0] in BAD_ORDERS])
@@ -162,19 +170,26 @@ def _code(answer: Any) -> str:
 
 
 def _described(answer: Any) -> str:
-    return f"the headers {answer.headers}" if answer.headers else f"{answer.data!r} without headers"
+    data = shortened(answer.data)
+    return f"the headers {answer.headers}" if answer.headers else f"{data} without headers"
+
+
+def shortened(value: Any) -> str:
+    """A value as a line of a check shows it: whole where it is short."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _quoted(orders: list[bytes]) -> str:
     return ", ".join(order.decode() or "an empty message" for order in dict.fromkeys(orders))
 
 
-def _why_silent(look: Look, found: list[str], before: int) -> str:
-    """Why there was no answer: where pricing listens, or what its callback raised since `before`."""
-    raised = [e.error for e in look.lab.clients.errors[before:] if e.client == "pricing"]
-    if raised:
-        return f"the callback raised {type(raised[-1]).__name__}: {raised[-1]}"
-    return f"does the callback return without answering? It listens on {', '.join(found)}"
+def _why_silent(look: Look, found: list[str], last: Any) -> str:
+    """Why there was no answer: what the callback raised since `last`, or where pricing listens."""
+    return raised([e for e in errors_since(look, last) if e.client == "pricing"]) or (
+        "; does the callback return without answering, or without `await` before respond or refuse? "
+        f"It listens on {', '.join(found)}"
+    )
 
 
 # --- 1.5 ---------------------------------------------------------------------------------------
@@ -188,15 +203,23 @@ class Load:
     ended: Counter[str] = field(default_factory=Counter)
     enough: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether requests have ended, and none of them with an answer."""
+        return self.ended.total() > 0 and not self.ended["answered"]
+
     async def run(self) -> None:
-        """Send all requests; returns when the last has been answered or given up."""
+        """Send all requests; returns when the last has been answered or given up, or none ever is."""
         numbers = iter(range(REQUESTS))
 
         async def one_after_another() -> None:
             for number in numbers:
                 self.ended[await self._request(number)] += 1
+                if self.hopeless:
+                    break
                 if self.ended.total() >= ANSWERED_BEFORE_DRAIN:
                     self.enough.set()
+            self.enough.set()
 
         await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
 
@@ -238,9 +261,18 @@ async def drained_under_load(look: Look) -> None:
         "it starts afresh, then check again",
     ):
         return
-    load = Load(await look.connect())
+    load, last = Load(await look.connect()), newest_error(look)
     sending = asyncio.create_task(load.run())
     await load.enough.wait()
+    if load.hopeless:
+        await sending
+        look.expect(
+            False,
+            "",
+            f"none of the first {load.ended.total()} requests was answered as resize does it; did you "
+            f"subscribe with cb=resize?{raised(errors_since(look, last))}",
+        )
+        return
     _, problem = await called(drain_one)
     await sending
     still = await _subscribed(look)
@@ -368,7 +400,7 @@ async def scatter_gather(look: Look) -> None:
     if not look.expect(
         pair is not None,
         "with the answers and the silent",
-        f"it returned {value!r}; return two things: a dictionary of store and stock, and the names "
+        f"it returned {shortened(value)}; return two things: a dictionary of store and stock, and the names "
         "of those who did not answer",
     ):
         return
@@ -413,7 +445,9 @@ def _pair(value: Any) -> tuple[dict[Any, Any], set[Any]] | None:
     if not (isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[0], dict)):
         return None
     answers, silent = value
-    return (answers, set(silent)) if isinstance(silent, (set, frozenset, list, tuple)) else None
+    if not isinstance(silent, (set, frozenset, list, tuple)):
+        return None
+    return answers, {name if isinstance(name, str) else shortened(name) for name in silent}
 
 
 def _expect_answers(look: Look, stores: Stores, answers: dict[Any, Any], silent: set[Any]) -> None:
@@ -424,7 +458,9 @@ def _expect_answers(look: Look, stores: Stores, answers: dict[Any, Any], silent:
         f"answered in time and are not among your answers: {', '.join(missed)}. "
         "`request` takes the first answer only",
     )
-    strange = [f"{n}: {answers[n]!r}" for n in answers if answers[n] != len(str(n))]
+    strange = [
+        f"{shortened(n)}: {shortened(answers[n])}" for n in answers if answers[n] != len(str(n))
+    ]
     look.expect(
         not strange,
         "each with its stock",

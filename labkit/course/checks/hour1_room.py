@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import nats.errors
 from nats.micro.request import ERROR_HEADER
 
-from labkit.course.checks.hour1 import gather_until_quiet
+from labkit.course.checks.hour1 import errors_since, gather_until_quiet, newest_error, raised
 from labkit.course.exercises import Look, exercise
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ DRAWS = 3000
 # With 12 neighbours one ticket wins 231 of 3,000 draws (deviation 15), two win 429 (19), three 600
 # (22). Two tickets fall outside of these bounds less than once in a million checks.
 LEAST_WINS, MOST_WINS = 330, 525
+AFRESH = (
+    "Is an earlier subscription still there? The notebook's first cell opens a new room without it; "
+    "then run the exercise's cell, once"
+)
 
 
 def room_of(look: Look) -> Any:
@@ -103,7 +107,10 @@ async def guestbook(look: Look) -> None:
     host = await look.connect("hub")
     visitors = sorted(set(await ask(host, "room.guestbook.guests")) - people)
     if not visitors:
-        look.not_attempted("nobody but your neighbours has signed the guestbook")
+        look.not_attempted(
+            "nobody but your neighbours has signed the guestbook; sign as `me`, and let `me` be a "
+            "name that no neighbour has"
+        )
     books = [await ask(host, f"room.guestbook.guests.{name}") for name in visitors]
     mine = max(books, key=lambda book: len(set(book["entries"])))
     look.expect(
@@ -113,14 +120,31 @@ async def guestbook(look: Look) -> None:
         "sign once more, with another text: the guestbook keeps the last five",
     )
     theirs = (await ask(host, f"room.guestbook.guests.{WELL_READ}"))["entries"]
-    answer = look.answer.decode() if isinstance(look.answer, bytes) else look.answer
+    answer = look.answer.decode(errors="replace") if isinstance(look.answer, bytes) else look.answer
     look.expect(
         answer == theirs[0],
         f"{WELL_READ}'s first entry is {theirs[0]!r}",
-        f"{answer!r} is {WELL_READ}'s latest entry; the oldest one comes first in the list"
-        if answer == theirs[-1]
-        else f"{answer!r} is not what {WELL_READ} wrote first; take one entry, the text itself, "
-        f"from the answer on room.guestbook.guests.{WELL_READ}",
+        _no_first_entry(answer, theirs),
+    )
+
+
+def _no_first_entry(answer: Any, entries: list[str]) -> str:
+    """What is wrong with an answer that is not the first of these entries."""
+    where = f"from the answer on room.guestbook.guests.{WELL_READ}"
+    if answer is None:
+        return f"first_entry is still empty; put {WELL_READ}'s first entry there, {where}"
+    if asyncio.iscoroutine(answer):
+        answer.close()
+        return "first_entry is a question that was never asked: put `await` in front of nc.request"
+    if not isinstance(answer, str):
+        return (
+            f"first_entry is a {type(answer).__name__}, not a text; take one entry, the text itself, "
+            f"{where}: json.loads of its data has a list under 'entries'"
+        )
+    if answer == entries[-1]:
+        return f"{answer!r} is {WELL_READ}'s latest entry; the oldest one comes first in the list"
+    return (
+        f"{answer!r} is not what {WELL_READ} wrote first; take one entry, the text itself, {where}"
     )
 
 
@@ -145,6 +169,7 @@ async def roll_call(look: Look) -> None:
     answers: list[Any] = []
     inbox = await host.subscribe(host.new_inbox(), cb=_collect(answers))
     await link_settled(look, host)
+    last = newest_error(look)
     await host.publish("room.rollcall", b"", reply=inbox.subject)
     await gather_until_quiet(answers, len(people) + 1, patience=2)
     await gather_until_quiet(answers, len(people) + 100, patience=0.3)  # who answers twice?
@@ -160,8 +185,11 @@ async def roll_call(look: Look) -> None:
     if look.expect(
         bool(others),
         f"{len(people)} neighbours answered, and you",
-        f"{len(names)} neighbours answered, and nothing came from you, although you listen; "
-        "is `await message.respond(...)` missing?",
+        f"{len(names)} neighbours answered, and nothing came from you, although you listen"
+        + (
+            raised(errors_since(look, last))
+            or "; is `await message.respond(...)` missing, or its `await`?"
+        ),
     ):
         look.expect(
             bool(others[0].strip()),
@@ -171,7 +199,7 @@ async def roll_call(look: Look) -> None:
         look.expect(
             len(others) == 1,
             "once",
-            f"you answered {len(others)} times: {', '.join(others)}. Did the cell run twice?",
+            f"you answered {len(others)} times: {', '.join(others)}. {AFRESH}",
         )
 
 
@@ -204,18 +232,22 @@ async def lottery(look: Look) -> None:
         not outside,
         'your tickets are in the queue group "lottery"',
         'a subscription of yours on room.lottery is not in the queue group: write queue="lottery". '
-        "Outside of the group you answer every draw, and that is no game",
+        f"Outside of the group you answer every draw, and that is no game. {AFRESH}",
     ):
         return
     host = await look.connect("hub")
     await link_settled(look, host)
+    last = newest_error(look)
     first = await ask(host, "room.draw", str(FEW_DRAWS).encode())
     silent = first.get("(no answer)", 0) + first.get("", 0)
     if not look.expect(
         not silent,
         "whoever was drawn said their name",
-        f"in {silent} of {FEW_DRAWS} draws the winner said nothing; is "
-        "`await message.respond(me.encode())` in your callback, and does it run without an error?",
+        f"in {silent} of {FEW_DRAWS} draws the winner said nothing"
+        + (
+            raised(errors_since(look, last))
+            or "; is `await message.respond(me.encode())` in your callback?"
+        ),
     ):
         return
     winners = await ask(host, "room.draw", str(DRAWS).encode())
@@ -230,8 +262,7 @@ async def lottery(look: Look) -> None:
     look.expect(
         won <= MOST_WINS,
         "two tickets, no more",
-        f"you won {won} {share}: {len(tickets)} tickets. Double your odds, no more; "
-        "did the cell run twice? Then unsubscribe, or restart the kernel",
+        f"you won {won} {share}: {len(tickets)} tickets. Double your odds, no more. {AFRESH}",
     )
 
 
@@ -273,12 +304,13 @@ async def chat(look: Look) -> None:
             if subject not in ours and not any(name in line for name in people)
         ]
 
+    last = newest_error(look)
     called = await said_after(f"is {me} here?")
     if not look.expect(
         bool(called),
         f'somebody said "is {me} here?", and you answered',
         f'somebody said "is {me} here?" on room.chat.inspector, and you said nothing within half '
-        "a second",
+        f"a second{raised(errors_since(look, last))}",
     ):
         return
     subjects = {subject for subject, _ in called}
@@ -291,7 +323,7 @@ async def chat(look: Look) -> None:
         len(called) == 1,
         "once",
         f"you said {len(called)} lines to one call. Your own lines come back to you too: does your "
-        "bot answer itself? Did the cell run twice?",
+        f"bot answer itself? {AFRESH}",
     )
     look.expect(
         "inspector" in called[0][1],

@@ -122,16 +122,21 @@ async def _reason(look: Look, cid: int) -> str:
 
 async def _why_not_connected(look: Look) -> str:
     """What became of by-hand: closed for a reason, a CONNECT that never ended, or nothing yet."""
-    gone = [c for c in await _closed(look) if c.get("name") == "by-hand"]
-    if gone:
-        return (
-            f"by-hand was connected, and the server closed it: {gone[-1]['reason']}. Keep the socket "
-            "open, in a variable, and look at what the server said"
-        )
     if await _unnamed(look):
         return (
-            "a connection is there, without a name: is the name in your CONNECT, and does its line "
-            "end with \\r\\n?"
+            "a connection is there that has not introduced itself: send CONNECT on it, with a name, "
+            "and end its line with \\r\\n"
+        )
+    gone = [c for c in await _closed(look) if c.get("name") == "by-hand"]
+    if gone and gone[-1]["reason"] == "Client Closed":
+        return (
+            "by-hand was connected, and its socket is closed again: keep it open, in a variable, "
+            "without `with`"
+        )
+    if gone:
+        return (
+            f"by-hand was connected, and the server closed it: {gone[-1]['reason']}. Look at what the "
+            "server said: print(by_hand.recv(4096))"
         )
     return 'no client named "by-hand" is connected yet'
 
@@ -238,6 +243,7 @@ async def _expect_delivery(look: Look, publish_many: Callable[..., Any]) -> str:
 
     await probe.subscribe("wire.odd", cb=note)
     await probe.flush()
+    before = {c["cid"] for c in await _closed(look)}
     problem = await in_thread(publish_many, "wire.odd", ODD_PAYLOAD, ODD_COUNT)
     if not problem:
         await gather_until_quiet(heard, ODD_COUNT, patience=1.0)
@@ -246,8 +252,10 @@ async def _expect_delivery(look: Look, publish_many: Callable[..., Any]) -> str:
         f"asked for {ODD_COUNT:,} messages, {len(heard):,} arrived",
         problem
         or f"asked for {ODD_COUNT:,} messages, {len(heard):,} arrived. "
-        + await _why_not_all(look, len(heard)),
+        + await _why_not_all(look, len(heard), before),
     )
+    if not heard:
+        return problem
     strange = [data for data in heard if data != ODD_PAYLOAD]
     look.expect(
         not strange,
@@ -258,16 +266,16 @@ async def _expect_delivery(look: Look, publish_many: Callable[..., Any]) -> str:
     return problem
 
 
-async def _why_not_all(look: Look, arrived: int) -> str:
-    """A sentence for messages that are missing: the server closed the connection, or they were not sent."""
-    newest = (await _closed(look))[-1:]
+async def _why_not_all(look: Look, arrived: int, before: set[int]) -> str:
+    """Why messages are missing: what became of a connection closed since `before`, or not sent."""
+    newest = [c for c in await _closed(look) if c["cid"] not in before][-1:]
     reason = newest[0]["reason"] if newest else "Client Closed"
     if reason in ("Read Error", "Write Error"):
         return "The socket was closed before the server had read all: wait for the PONG of a PING"
     if reason != "Client Closed":
         return f"The server closed the connection: {reason}"
     if arrived == 0:
-        return "Is it published on the subject that your function is given?"
+        return "Are they sent, and on the subject that your function is given?"
     return "Is the last, smaller batch missing, or one too many?"
 
 
@@ -296,5 +304,5 @@ def _expect_counted(look: Look, raw: list[Published]) -> None:
         all(published.counted == RAW_COUNT for published in raw),
         f"the server had counted {RAW_COUNT:,} of {RAW_COUNT:,} each time it came back",
         f"the server had counted {fewest:,} of {RAW_COUNT:,} when your function came back. "
-        "End with PING, and come back when its PONG is there",
+        "End with PING, and come back when its PONG is there; is verbose off in your CONNECT?",
     )

@@ -25,10 +25,13 @@ async def first_subscription(look: Look) -> None:
     if not mine:
         look.not_attempted('the server has no client named "first"')
     look.expect(len(mine) > 0, 'the server has a client named "first"')
-    heard = sorted({subject for c in mine for subject in c.get("subscriptions_list", [])})
+    newest = max(mine, key=lambda connection: connection["cid"])  # older ones are earlier attempts
+    heard = sorted(set(newest.get("subscriptions_list", [])))
+    why = "; upper and lower case are different" if "hello" in map(str.lower, heard) else ""
     look.expect(
         heard == ["hello"],
         "it listens to hello",
-        f"it listens to {', '.join(heard) or 'nothing'}, not to hello alone"
-        + ("; upper and lower case are different" if "hello" in map(str.lower, heard) else ""),
+        f"it listens to {', '.join(heard)}, not to hello alone{why}"
+        if heard
+        else "it listens to nothing; is there an `await` in front of its subscribe?",
     )

@@ -1,4 +1,4 @@
-# says: Is it published on the subject that your function is given?
+# says: Are they sent, and on the subject that your function is given?
 def publish_many(subject, payload, count):
     message = f"PUB bench {len(payload)}\r\n".encode() + payload + b"\r\n"
     with socket.create_connection((host, port), timeout=5) as sock:

@@ -1,0 +1,5 @@
+eu_stores = await lab.connect(name="eu-stores")
+europe = await eu_stores.subscribe("store.>")
+
+eu_stores = await lab.connect(name="eu-stores")
+europe = await eu_stores.subscribe("store.eu.>")

@@ -1,0 +1,7 @@
+# says: can't concat str to bytes. A payload is bytes: text.encode()
+async def forward(message):
+    host = message.subject.split(".")[1]
+    await collector.publish("dashboard", f"{host} {message.data.decode()}")
+
+
+await collector.subscribe("metrics.*.cpu", cb=forward)

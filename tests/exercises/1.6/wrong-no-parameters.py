@@ -1,0 +1,3 @@
+# says: ask_stores cannot be called as the exercise says
+async def ask_stores():
+    return {}, set()
