@@ -302,7 +302,7 @@ async def cured(look: Look) -> None:
             else raised(errors)
         ),
     )
-    if not stored:
+    if not stored and held < STANDSTILL:
         return
     look.expect(
         len(stored) <= BURST,
