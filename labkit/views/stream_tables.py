@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 ASK = 1.0  # seconds between two questions to JetStream
 PAGE = 256  # entries of an answer of the API
 ROWS = 20
-
+# What is heard from servers that have no leader: nothing, or error 10008 of the API.
+NO_MAJORITY = ("TimeoutError", "JetStream system temporarily unavailable")
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class Streams(Live):
     async def _begin(self, client: nats.aio.client.Client) -> None:
         self._js = client.jsm()
         said = await self._ask()
-        if said == "TimeoutError":
+        if said in NO_MAJORITY:
             raise ViewError(
                 "JetStream does not answer: a majority of its servers must run; "
                 "start those that are down, then look again"

@@ -13,15 +13,25 @@ from tests.servers import kernels
 
 OTHERS = ["cluster", "leaf-nodes"]  # each a tenth as often
 TIMES = int(os.environ.get("LABKIT_KERNEL_ENDS", "20"))
+TOPOLOGIES = ["single"] * TIMES + OTHERS * (TIMES // 10)
 
 
-@pytest.mark.parametrize("end", kernels.DEADLY)
+@pytest.mark.parametrize("end", [end for end in kernels.DEADLY if end != "restart"])
 def test_a_lab_ends_with_its_kernel(end: str) -> None:
-    for topology in ["single"] * TIMES + OTHERS * (TIMES // 10):
+    for topology in TOPOLOGIES:
         with kernels.kernel() as kernel:
             traces = kernel.start_lab(topology)
             assert traces.left(), "the lab must be there before its kernel ends"
             kernels.DEADLY[end](kernel)
+            traces.assert_gone()
+
+
+def test_a_lab_ends_when_its_kernel_is_restarted() -> None:
+    with kernels.kernel() as kernel:
+        for topology in TOPOLOGIES:
+            traces = kernel.start_lab(topology)
+            assert traces.left(), "the lab must be there before its kernel restarts"
+            kernels.restart(kernel)
             traces.assert_gone()
 
 

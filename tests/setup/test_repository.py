@@ -98,13 +98,23 @@ def test_importing_labkit_and_starting_and_showing_a_lab_imports_neither_pandas_
 
 
 def test_importing_labkit_takes_a_moment_only():
-    """Of the processor, so that a busy machine does not count; one clean run is a proof."""
-    code = "import time\nt = time.process_time()\nimport labkit\nlabkit.start\nprint(time.process_time() - t)"
-    seconds = []
-    while not seconds or (min(seconds) > 0.15 and len(seconds) < 10):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-        seconds.append(float(done.stdout))
-    assert min(seconds) <= 0.15
+    """0.15 s of the processor, or on a slow machine three times what asyncio alone takes there.
+
+    The processor's time, so that a busy machine does not count; one clean run is a proof.
+    """
+    labkit_takes, asyncio_takes = [], []
+    for _ in range(10):
+        asyncio_takes.append(import_seconds("import asyncio"))
+        labkit_takes.append(import_seconds("import labkit; labkit.start"))
+        if min(labkit_takes) <= 0.15:
+            return
+    assert min(labkit_takes) <= 3 * min(asyncio_takes)
+
+
+def import_seconds(statement: str) -> float:
+    code = f"import time; t = time.process_time(); {statement}; print(time.process_time() - t)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    return float(done.stdout)
 
 
 ARROWS = {  # labkit.lab, the front, stands above servers and views
