@@ -52,13 +52,16 @@ class Live:
         self._drawn = ""
         self.redraws = 0
         self.reconnects = 0
-        self.dropped = (
-            0  # messages that nats-py dropped, because they came faster than it hands over
-        )
         self.problems: list[str] = []
         self.stopped = False
 
     # --- what a subclass gives
+
+    def _new_client(self) -> nats.aio.client.Client:
+        """What becomes the view's connection."""
+        from labkit.servers.client import Client
+
+        return Client()
 
     async def _begin(self, client: nats.aio.client.Client) -> None:
         """Subscribe, or ask for the first time."""
@@ -93,6 +96,7 @@ class Live:
     async def _open(self, options: dict[str, Any]) -> None:
         whose = second_connection.name_of(self._source)
         client = await second_connection.connect(
+            self._new_client(),
             options,
             whose,
             name=f"labkit {self._what}",
@@ -109,11 +113,7 @@ class Live:
         self._client = client
 
     async def _on_error(self, error: Exception) -> None:
-        from nats.errors import SlowConsumerError
-
-        if isinstance(error, SlowConsumerError):
-            self.dropped += 1
-        elif "permissions" in str(error).lower():
+        if "permissions" in str(error).lower():
             self._tell(str(error).removeprefix("nats: "))
 
     def _tell(self, problem: str) -> None:
@@ -219,8 +219,6 @@ class Live:
     def _notes(self) -> list[str]:
         """What a person must know to trust the table: what it has not seen."""
         notes = []
-        if self.dropped:
-            notes.append(f"{self.dropped:,} dropped before they could be counted by subject")
         if self.reconnects:
             notes.append(f"connected again {self.reconnects}×: what was sent meanwhile is missing")
         client = self._client

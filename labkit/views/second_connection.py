@@ -76,10 +76,10 @@ def _keys(client: nats.aio.client.Client) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-async def connect(options: dict[str, Any], whose: str, **more: Any) -> nats.aio.client.Client:
-    """The second connection; `whose` is for the sentence. Raises ViewError when it is refused."""
-    from labkit.servers.client import Client
-
+async def connect(
+    client: nats.aio.client.Client, options: dict[str, Any], whose: str, **more: Any
+) -> nats.aio.client.Client:
+    """Make it the second connection; `whose` is for the sentence. Raises ViewError when refused."""
     refusals: list[Exception] = []
     report = more.pop("error_cb")
 
@@ -87,7 +87,6 @@ async def connect(options: dict[str, Any], whose: str, **more: Any) -> nats.aio.
         refusals[:] = [error]
         await report(error)
 
-    client = Client()
     attempt = client.connect(
         **options,
         **more,
