@@ -92,6 +92,7 @@ class Guard:
         """Start the guard's process, and put on record whose it is."""
         self._processes: dict[str, Process] = {}
         self._changed = threading.Condition()
+        self._gone = False
         self._count, self._owner = 0, os.getpid()
         apart: dict[str, Any]
         if sys.platform == "win32":
@@ -164,9 +165,12 @@ class Guard:
         self._send({"id": process.id, **request})
         with self._changed:
             self._changed.wait_for(
-                lambda: process.pid or process.error or process.exit is not None, START_TIMEOUT
+                lambda: process.pid or process.error or process.exit is not None or self._gone,
+                START_TIMEOUT,
             )
         if process.pid is None:
+            if self._gone:
+                raise self._is_gone()
             reason = process.error or self._last_words() or "its guard did not answer"
             raise LabError(f"{name} could not be started: {reason}")
         return process
@@ -221,11 +225,14 @@ class Guard:
             pipe.write((json.dumps(request) + "\n").encode())
             pipe.flush()
         except (OSError, ValueError):
-            reason = self._last_words()
-            raise LabError(
-                f"the guard of this lab is gone{': ' + reason if reason else ''}; "
-                "its servers are stopped. Start the lab again."
-            ) from None
+            raise self._is_gone() from None
+
+    def _is_gone(self) -> LabError:
+        reason = self._last_words()
+        return LabError(
+            f"the guard of this lab is gone{': ' + reason if reason else ''}; "
+            "its servers are stopped. Start the lab again."
+        )
 
     def _listen(self) -> None:
         """Take the guard's word on what started and what ended, until it is gone."""
@@ -242,6 +249,7 @@ class Guard:
                     self._changed.notify_all()
         self._end_orphans()
         with self._changed:
+            self._gone = True
             for process in self._processes.values():
                 process.exit = -9 if process.exit is None else process.exit
             self._changed.notify_all()

@@ -80,7 +80,7 @@ async def test_a_server_cut_off_from_its_cluster_cannot_write_and_catches_up_whe
     with labkit.start("cluster") as lab:
         nc = await lab.connect("n1")
         await nc.jetstream().add_stream(name="S", subjects=["s"], num_replicas=3)
-        await nc.jetstream().publish("s", b"before")
+        await wait_for_publish(nc)
         lab.cut("n3", "n1")
         lab.cut("n3", "n2")
         assert up(lab) == {("route", "n1", "n2")}
