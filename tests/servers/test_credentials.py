@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import stat
@@ -121,8 +122,11 @@ async def test_a_seat_joins_the_room_as_a_leaf_with_its_own_login():
             heard = await host.subscribe("room.>")
             await host.flush()
             wait_until(lambda: hub["hub"].monitor("leafz").get("leafs"), 5, "the seat to be a leaf")
-            for subject in ("room.chat.bob", "room.chat.ada"):
-                await ada.publish(subject, b"")
+            async with asyncio.timeout(10):
+                while not heard.pending_msgs:  # until the hub's interest has reached the leaf
+                    for subject in ("room.chat.bob", "room.chat.ada"):
+                        await ada.publish(subject, b"")
+                    await asyncio.sleep(0.01)
             assert (await heard.next_msg(timeout=2)).subject == "room.chat.ada"
 
 

@@ -221,6 +221,11 @@ async def test_a_delay_is_added_each_way_and_zero_removes_it():
         await leaf.close()
 
 
+def interest_of_the_hub(lab: labkit.Lab) -> list[str]:
+    (link,) = lab["leaf"].monitor("leafz", subs=True)["leafs"]
+    return link.get("subscriptions_list", [])
+
+
 async def fastest(client) -> float:
     """Seconds of the fastest of five requests that were answered."""
     took = []
@@ -249,6 +254,7 @@ async def test_bytes_keep_their_order_when_a_delay_changes():
         assert await heard(leaf, hub)
         subscription = await hub.subscribe("n")
         await hub.flush()
+        wait_until(lambda: "n" in interest_of_the_hub(lab), 5, "the hub's interest at the leaf")
         for number in range(3000):
             if number % 500 == 0:
                 lab.delay("leaf", "hub", [40, 0, 15][number // 500 % 3])
