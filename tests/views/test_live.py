@@ -45,7 +45,9 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture
 async def nc(lab: Lab) -> AsyncIterator:
-    yield await lab.connect(name="ada")
+    client = await lab.connect(name="ada")
+    yield client
+    await client.close()  # and so the views of it end
 
 
 def watchers(lab: Lab) -> list[str]:

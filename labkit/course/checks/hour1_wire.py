@@ -18,7 +18,7 @@ TICKS, WANTED_TICKS = 5, 3
 READING_TIME = 0.5  # seconds for the server to read what was sent on a plain socket
 
 WANTED_RATIO = 3.0
-ROUNDS = 3  # of the library and the learner in turn; the best round counts
+ROUNDS = 3  # of the library and the learner in turn; the middle one counts
 LIBRARY_COUNT, RAW_COUNT = 60_000, 300_000  # messages a round, about 0.1 s each
 PAYLOAD = b"x" * 16
 ODD_COUNT = 1_234  # no multiple of a likely batch
@@ -223,12 +223,13 @@ async def batched_publisher(look: Look) -> None:
             return
         rounds.append((library, raw))
     _expect_counted(look, [raw for _, raw in rounds])
-    library, raw = max(rounds, key=lambda pair: pair[1].rate / pair[0].rate)
+    rounds.sort(key=lambda pair: pair[1].rate / pair[0].rate)
+    library, raw = rounds[ROUNDS // 2]
     look.expect(
         raw.rate >= WANTED_RATIO * library.rate,
         f"at least {WANTED_RATIO:g} times as fast as the library",
         f"the library published {library.rate:,.0f} messages/s, yours {raw.rate:,.0f}: "
-        f"{raw.rate / library.rate:.1f} times as fast, in the best of {ROUNDS} rounds. How many "
+        f"{raw.rate / library.rate:.1f} times as fast, in the middle one of {ROUNDS} rounds. How many "
         "messages go into one sendall? (If this computer is busy with other things, check again.)",
     )
 
