@@ -18,13 +18,13 @@ CRLF = b"\r\n"
 _MSG = re.compile(rb"MSG (\S+) \d+ (?:(\S+) )?(\d+)\r\n")
 
 # Subject, reply ("" where there is none), payload, headers.
-Heard = Callable[[str, str, bytes, "dict[str, str] | None"], None]
+OnMessage = Callable[[str, str, bytes, "dict[str, str] | None"], None]
 
 
 class Tap(Client):
     """A client for one subscription: each of its messages is given to `heard`, in order."""
 
-    def __init__(self, heard: Heard) -> None:
+    def __init__(self, heard: OnMessage) -> None:
         super().__init__()
         self.heard = heard
         self._ps = _Reader(self)
@@ -38,7 +38,7 @@ class Tap(Client):
 
 
 class _Reader(Parser):  # type: ignore[misc]
-    """nats-py's parser, which is left what is no whole message without headers."""
+    """nats-py's parser for all but whole messages without headers, which are read here."""
 
     nc: Tap
     buf: bytearray
