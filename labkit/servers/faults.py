@@ -1,29 +1,25 @@
 """The links between a lab's servers: which are up, as the servers say it; and cutting and delaying them.
 
-A link is a route, a gateway connection or a leaf node connection. The forwarder process stands in
-them; this is its owner's side.
+A link is a route, a gateway connection or a leaf node connection. The forwarder, a thread of the
+guard, stands in them; this is its owner's side.
 """
 
 from __future__ import annotations
 
 import html
 import itertools
-import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from labkit.servers import readiness
-from labkit.servers.errors import LabError, ServerStateError, TopologyError
+from labkit.servers.errors import ServerStateError, TopologyError
 from labkit.servers.placement import PlannedServer
-from labkit.servers.processes import Guard, Process
+from labkit.servers.processes import Guard
 from labkit.servers.server import Server
 from labkit.servers.wait import wait_until
 
-FORWARDER = Path(__file__).with_name("forwarder.py")
 KINDS = ("cluster", "gateway", "leafnodes")  # listeners that other servers dial
 ANSWER_TIMEOUT = 5.0  # seconds, for the forwarder
 _BLOCKS = {"route": "cluster", "gateway": "gateway", "leaf": "leafnodes"}  # where a file has them
@@ -176,54 +172,53 @@ def _listens(planned: PlannedServer, ports: set[int]) -> bool:
 # --- breaking -----------------------------------------------------------------------------------
 
 
+class PortTakenError(TopologyError):
+    """A port that was free when it was chosen for a link, and is no more."""
+
+
 class Faults:
     """What is cut and delayed in a lab, and the forwarder that does it."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
-        self._count = 0
-        self._process: Process = guard.start_talking(
-            "forwarder", [sys.executable, "-I", "-S", str(FORWARDER)]
-        )
+        self._opening: str | None = None
         self.cut: set[Pair] = set()
         self.delay: dict[Pair, float] = {}
         self.were_up: set[tuple[str, Pair]] = set()
 
-    def open(self, listeners: Iterable[tuple[int, int, str, str]]) -> int | None:
-        """Forward each (port, to, server, kind); returns a port that was taken, None when all is well."""
-        answer = self._order(open=list(listeners))
-        port = answer.get("port")
-        return int(str(port)) if port else None
+    def open(self, listeners: Iterable[tuple[int, int, str, str]]) -> None:
+        """Forward each (port, to, server, kind); `wait_open` tells whether it could be done.
 
-    def open_all(self, listeners: Iterable[tuple[int, int, str, str]]) -> None:
-        """Forward each of these; raises TopologyError when a port was taken meanwhile."""
-        if (port := self.open(listeners)) is not None:
-            raise TopologyError(f"port {port}, chosen for a link, was taken meanwhile; try again")
+        The guard does it before it starts what is asked of it next.
+        """
+        self._opening = self._guard.order_links({"open": list(listeners)})
+
+    def wait_open(self) -> None:
+        """Return when what was opened last forwards, at once the second time. Raises PortTakenError."""
+        if self._opening is None:
+            return
+        answer, self._opening = self._guard.answer(self._opening, ANSWER_TIMEOUT), None
+        if "error" in answer:
+            raise PortTakenError(
+                f"port {answer['port']}, chosen for a link, was taken meanwhile; try again"
+            )
 
     def heal(self, healed: Iterable[Pair]) -> set[tuple[str, Pair]]:
         """Neither cut nor delay these pairs any more; returns their links that are to come up."""
         pairs = set(healed)
-        self.cut -= pairs
-        self.delay = {pair: ms for pair, ms in self.delay.items() if pair not in pairs}
-        self.apply()
+        self.apply(self.cut - pairs, {p: ms for p, ms in self.delay.items() if p not in pairs})
         back = {(kind, pair) for kind, pair in self.were_up if pair in pairs}
         self.were_up -= back
         return back
 
-    def apply(self) -> None:
-        """Let the forwarder do what `cut` and `delay` say."""
-        self._order(
-            cut=[sorted(pair) for pair in self.cut],
-            delay=[[*sorted(pair), ms] for pair, ms in self.delay.items()],
-        )
-
-    def _order(self, **order: object) -> dict[str, object]:
-        self._count += 1
-        line = json.dumps({"n": self._count, **order})
-        answer: dict[str, object] = json.loads(self._guard.ask(self._process, line, ANSWER_TIMEOUT))
-        if answer.get("n") != self._count:
-            raise LabError(f"the forwarder answered {answer} to order {self._count}")
-        return answer
+    def apply(self, cut: set[Pair], delay: dict[Pair, float]) -> None:
+        """Cut and delay these pairs from now on, and no others. Raises LabError when it was not done."""
+        order = {
+            "cut": [sorted(pair) for pair in cut],
+            "delay": [[*sorted(pair), ms] for pair, ms in delay.items()],
+        }
+        self._guard.answer(self._guard.order_links(order), ANSWER_TIMEOUT)
+        self.cut, self.delay = cut, delay
 
     def mark(self, link: Link, servers: Mapping[str, Server]) -> Link:
         """The link with what is known here about it; to a cluster it is cut when to every member."""

@@ -1,27 +1,23 @@
 """The forwarder: stands in the links between a lab's servers, so that they can be cut and delayed.
 
-Run as `python -I -S forwarder.py` by the guard, standard library only. Servers dial its ports in
-place of each other's. It learns who dialed from what a nats-server sends first, its name included.
-It decides nothing: its owner says what is cut.
+A thread of the guard, standard library only. Servers dial its ports in place of each other's. It
+learns who dialed from what a nats-server sends first, its name included. It decides nothing: the
+lab's owner says what is cut.
 
-A line in, JSON, with a number that the answer repeats:
-{"n": 1, "open": [[port, to, "hub", "leafnodes"]]} listens on `port` for what dials the listener of
-that kind of the server "hub", at `to`;
-{"n": 2, "cut": [["leaf", "hub"]], "delay": [["leaf", "hub", 50]]} is the state of all links from
-now on, delays in milliseconds each way. A line out: {"n": 1}, or {"n": 1, "error": "…", "port": P}.
+Orders, each answered by {} or {"error": "…", "port": P}:
+{"open": [[port, to, "hub", "leafnodes"]]} listens on `port` for what dials the listener of that kind
+of the server "hub", at `to`;
+{"cut": [["leaf", "hub"]], "delay": [["leaf", "hub", 50]]} is the state of all links from now on,
+delays in milliseconds each way.
 """
 
 import collections
+import functools
 import heapq
 import itertools
-import json
-import os
 import re
 import selectors
-import signal
 import socket
-import sys
-import threading
 import time
 
 LOOPBACK = "127.0.0.1"
@@ -33,6 +29,10 @@ NAME = re.compile(rb'"server_name":"([^"]+)"|"server_id":"[^"]+","name":"([^"]+)
 # Seconds. Two servers that dial each other for a route in the same millisecond may each drop the
 # connection that the other keeps, and dial again a second later. So one greets a little later.
 COURTESY = 0.03
+# Seconds for a leaf node that dials a server that is just starting: refused, it would dial again after
+# a second. It waits as long for the hub's INFO (DEFAULT_LEAFNODE_INFO_WAIT in nats-server).
+PATIENCE = 1.0
+LOOK_AGAIN = 0.003  # seconds between attempts to reach a server that is just starting
 ENCRYPTED = ""  # the name of a dialer that does not say who it is
 
 
@@ -74,13 +74,15 @@ class Link:
 
 
 class Forwarder:
-    """All links of a lab, served by one loop in one thread."""
+    """All links of a lab, served by one loop in one thread; `say` takes the answers."""
 
-    def __init__(self):
+    def __init__(self, say):
+        self.say = say
         self.selector = selectors.DefaultSelector()
         self.links = set()
         self.cut, self.delay = set(), {}
-        self.timers = []  # heap of (due, count, end)
+        self.reached = set()  # ports of servers that have taken a connection
+        self.timers = []  # heap of (due, count, what to do)
         self.count = itertools.count()
         self.orders = collections.deque()
         self.doorbell, self.bell = socket.socketpair()
@@ -88,29 +90,30 @@ class Forwarder:
 
     # --- the owner's side ---
 
-    def hear(self, lines):
-        """In a thread: take the owner's lines; the end of them is the end of this process."""
-        for line in lines:
-            self.orders.append(line)
-            self.bell.send(b"!")
-        os._exit(0)
+    def order(self, request):
+        """From another thread: have an order carried out and answered."""
+        self.orders.append(request)
+        self.bell.send(b"!")
 
     def obey(self, _events):
-        """Do what the owner has said, and answer."""
+        """Do what was ordered."""
         self.doorbell.recv(1)
-        order = json.loads(self.orders.popleft())
-        answer = {"n": order["n"]}
+        self.carry_out(self.orders.popleft())
+
+    def carry_out(self, request):
+        """Carry out an order, and answer it."""
+        order, answer = request["links"], {}
         for port, to, at, kind in order.get("open", ()):
             try:
                 self.open(port, to, at, kind)
             except OSError as error:
-                answer |= {"error": str(error), "port": port}
+                answer = {"error": str(error), "port": port}
         if "cut" in order:
             self.cut = {frozenset(pair) for pair in order["cut"]}
             self.delay = {frozenset((a, b)): ms / 1000 for a, b, ms in order["delay"]}
             for link in [link for link in self.links if self.is_cut(link)]:
                 self.close(link)
-        os.write(1, (json.dumps(answer) + "\n").encode())
+        self.say({"id": request["id"], "answer": answer})
 
     def delay_of(self, link):
         """Seconds each way; who does not say its name is delayed as anybody there is."""
@@ -141,16 +144,26 @@ class Forwarder:
         )
 
     def accept(self, listener, to, at, kind):
-        """Take a dialer and connect it; a server that does not run refuses, as it would directly."""
+        """Take a dialer and connect it."""
         try:
             dialing, _ = listener.accept()
         except OSError:
             return  # it has gone again
+        patient = kind == "leafnodes" and to not in self.reached
+        self.connect(dialing, to, at, kind, time.monotonic() + (PATIENCE if patient else 0))
+
+    def connect(self, dialing, to, at, kind, until):
+        """Connect a dialer; a server that does not run refuses, as it would directly."""
         try:
             listening = socket.create_connection((LOOPBACK, to), timeout=1)
         except OSError:
-            dialing.close()
+            if time.monotonic() < until:
+                again = functools.partial(self.connect, dialing, to, at, kind, until)
+                self.later(time.monotonic() + LOOK_AGAIN, again)
+            else:
+                dialing.close()
             return
+        self.reached.add(to)
         link = Link(dialing, listening, at, kind)
         self.links.add(link)
         for end in (link.dialing, link.listening):
@@ -221,7 +234,7 @@ class Forwarder:
             end.waiting.popleft()
         if end.waiting and end.waiting[0][0] > max(now, end.timer):
             end.timer = end.waiting[0][0]
-            heapq.heappush(self.timers, (end.timer, next(self.count), end))
+            self.later(end.timer, functools.partial(self.serve, end, selectors.EVENT_WRITE))
         if end.peer.ended and not end.waiting:
             raise OSError
         self.watch(end)
@@ -236,6 +249,10 @@ class Forwarder:
                 end.events = 0
             end.sock.close()
 
+    def later(self, due, do):
+        """Have something done at this time of the monotonic clock."""
+        heapq.heappush(self.timers, (due, next(self.count), do))
+
     def run(self):
         """Serve until the process ends."""
         while True:
@@ -243,15 +260,4 @@ class Forwarder:
             for key, events in self.selector.select(wait):
                 key.data(events)
             while self.timers and self.timers[0][0] <= time.monotonic():
-                self.serve(heapq.heappop(self.timers)[2], selectors.EVENT_WRITE)
-
-
-def main():
-    signal.signal(signal.SIGINT, lambda _signal, _frame: None)
-    forwarder = Forwarder()
-    threading.Thread(target=forwarder.hear, args=(sys.stdin.buffer,), daemon=True).start()
-    forwarder.run()
-
-
-if __name__ == "__main__":
-    main()
+                heapq.heappop(self.timers)[2]()

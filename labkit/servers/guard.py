@@ -5,10 +5,11 @@ the owner (a notebook's kernel, a script, pytest) holds open: when the owner end
 ends, the pipe closes, and the guard kills the servers and removes FOLDER. It is no supervisor:
 it restarts nothing and keeps no state.
 
-A line in, JSON: {"id": …, "argv": […], "cwd": …, "output": file} starts a process, with "talks" one
-that is spoken to: {"id": …, "tell": "a line"} goes to its standard input.
+A line in, JSON: {"id": …, "argv": […], "cwd": …, "output": file} starts a process;
+{"id": …, "links": {…}} is an order for the forwarder, a thread of this process (forwarder.py), which
+saves the start of another Python.
 Lines out, JSON: {"id": …, "pid": N} or {"id": …, "error": "…"}, later {"id": …, "exit": code}, and
-{"id": …, "says": "a line"} for each line that a process that talks prints.
+{"id": …, "answer": {…}} from the forwarder.
 """
 
 import json
@@ -32,14 +33,14 @@ def say(event):
 
 def die_with_guard():
     """In the child on Linux: be killed when the guard is (prctl(2), PR_SET_PDEATHSIG = 1)."""
-    LIBC.prctl(1, signal.SIGKILL)
+    PRCTL(1, signal.SIGKILL)
 
 
-LIBC = None
+PRCTL = None  # looked up here, once: between fork and exec as little as possible is done
 if sys.platform == "linux":
     import ctypes
 
-    LIBC = ctypes.CDLL(None)
+    PRCTL = ctypes.CDLL(None).prctl
 
 
 def start(request, children):
@@ -47,14 +48,14 @@ def start(request, children):
     if sys.platform == "win32":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     else:
-        apart = {"process_group": 0, "preexec_fn": die_with_guard if LIBC else None}
+        apart = {"process_group": 0, "preexec_fn": die_with_guard if PRCTL else None}
     try:
         with open(request["output"], "ab") as output:
             child = subprocess.Popen(
                 request["argv"],
                 cwd=request["cwd"],
-                stdin=subprocess.PIPE if request.get("talks") else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if request.get("talks") else output,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
                 stderr=output,
                 **apart,
             )
@@ -67,19 +68,25 @@ def start(request, children):
 
 
 def report(name, child):
-    """Pass on what the child says, if it talks; reap it and say how it ended."""
-    for line in child.stdout or ():
-        say({"id": name, "says": line.decode(errors="replace")})
+    """Reap the child and say how it ended."""
     say({"id": name, "exit": child.wait()})
 
 
-def tell(child, line):
-    """Pass a line on to a child that talks; one that has ended does not listen."""
-    try:
-        child.stdin.write(line.encode() + b"\n")
-        child.stdin.flush()
-    except OSError:
-        pass
+def begin_forwarding(request):
+    """Start the forwarder of the lab's links, in a thread, and return it.
+
+    It listens when this returns: servers that are started afterwards may dial it at once.
+    """
+    from importlib import util
+
+    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "forwarder.py")
+    spec = util.spec_from_file_location("forwarder", beside)
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    forwarder = module.Forwarder(say)
+    forwarder.carry_out(request)
+    threading.Thread(target=forwarder.run, name="forwarder", daemon=True).start()
+    return forwarder
 
 
 def hold_lock(folder):
@@ -127,7 +134,7 @@ def leave(_signal, _frame):
 
 def main():
     folder = sys.argv[1]
-    children = {}
+    children, forwarder = {}, None
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), leave)
@@ -136,8 +143,11 @@ def main():
     try:
         for line in sys.stdin:
             request = json.loads(line)
-            if "tell" in request:
-                tell(children[request["id"]], request["tell"])
+            if "links" in request:
+                if forwarder is None:
+                    forwarder = begin_forwarding(request)
+                else:
+                    forwarder.order(request)
             else:
                 start(request, children)
     finally:

@@ -11,7 +11,7 @@ from labkit.servers import faults, placement, ports, readiness
 from labkit.servers.errors import NotInTimeError, TopologyError
 from labkit.servers.placement import PlannedServer
 from labkit.servers.processes import Guard
-from labkit.servers.server import Server, taken
+from labkit.servers.server import Server, launch_all, taken
 from labkit.servers.wait import wait_until
 
 # A chosen port can be taken before the server listens on it; then all are chosen anew.
@@ -32,23 +32,28 @@ def launch(
     """Place, launch and wait for all servers; with free ports again while one was taken meanwhile."""
     if choice == "well-known":
         _await_free(placement.literal_ports(planned))
-    for attempt in range(PORT_ATTEMPTS):
+    for _ in range(PORT_ATTEMPTS):
         dialed = _choose_dialed(planned) if breaker else {}
         port_map = _assign(planned, guard, choice, dialed)
-        if breaker and breaker.open(faults.forwards(planned, dialed)) is not None:
-            continue
         servers = {p.name: make(p) for p in planned}
         try:
             readiness_deadline = time.monotonic() + timeout
-            for wave in readiness.launch_order(servers.values()):
-                for server in wave:
-                    server.launch()
-                readiness.wait_answers(wave, readiness_deadline - time.monotonic())
+            if breaker:
+                breaker.open(faults.forwards(planned, dialed))
+            launched: list[Server] = []
+            for wave in readiness.launch_order(servers.values(), forwarded=bool(breaker)):
+                readiness.wait_answers(launched, readiness_deadline - time.monotonic())
+                launch_all(wave, guard)
+                launched += wave
+            if breaker:
+                breaker.wait_open()
             readiness.wait_usable(servers, readiness_deadline - time.monotonic())
             return servers, port_map
-        except TopologyError:
-            taken = any(server.port_in_use() for server in servers.values())
-            if not taken or choice == "well-known" or attempt == PORT_ATTEMPTS - 1:
+        except TopologyError as error:
+            taken = isinstance(error, faults.PortTakenError) or any(
+                server.port_in_use() for server in servers.values()
+            )
+            if not taken or choice == "well-known":
                 raise
             for server in servers.values():
                 server.kill()

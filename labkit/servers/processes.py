@@ -6,6 +6,7 @@ It starts processes and knows when they end; what they are is none of its busine
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +46,6 @@ class Process:
     pid: int | None = None
     exit: int | None = None
     error: str | None = None
-    said: list[str] = field(default_factory=list)
     handle: psutil.Process | None = None
 
     @property
@@ -91,6 +91,7 @@ class Guard:
     def _begin(self, label: str, owner: str | None) -> None:
         """Start the guard's process, and put on record whose it is."""
         self._processes: dict[str, Process] = {}
+        self._answers: dict[str, dict[str, Any]] = {}  # of the forwarder, not yet asked for
         self._changed = threading.Condition()
         self._gone = False
         self._count, self._owner = 0, os.getpid()
@@ -125,55 +126,60 @@ class Guard:
         threading.Thread(target=self._listen, name="labkit-guard", daemon=True).start()
 
     def start(self, name: str, argv: list[str], cwd: Path, output: Path) -> Process:
-        """Start `argv` and return it, with its pid known. What it prints goes to `output`.
+        """Have `argv` started and return at once; what it prints goes to `output`.
 
-        Raises LabError when the system could not start it or the guard is gone.
+        `wait_started` waits for its pid. Raises LabError when the guard is gone.
         """
-        process = self._start(name, argv=argv, cwd=str(cwd), output=str(output))
-        assert process.pid
-        self._record.servers[name] = process.pid
-        self._record.write()
-        return process
-
-    def start_talking(self, name: str, argv: list[str]) -> Process:
-        """Start a process that is spoken to with `ask`; what it complains of goes to the run folder.
-
-        Raises LabError as `start` does.
-        """
-        output = self.folder / f"{name}.log"
-        return self._start(name, argv=argv, cwd=str(self.folder), output=str(output), talks=True)
-
-    def ask(self, process: Process, line: str, timeout: float) -> str:
-        """Say a line to a process that talks, and return the line that it answers.
-
-        Raises LabError when none comes within `timeout` seconds.
-        """
-        with self._changed:
-            heard = len(process.said)
-            self._send({"id": process.id, "tell": line})
-            self._changed.wait_for(
-                lambda: len(process.said) > heard or process.exit is not None, timeout
-            )
-            if len(process.said) <= heard:
-                raise LabError(f"{process.id} does not answer; see its log in {self.folder}")
-            return process.said[heard]
-
-    def _start(self, name: str, **request: Any) -> Process:
         self._count += 1
         process = Process(id=f"{name}#{self._count}")
         self._processes[process.id] = process
-        self._send({"id": process.id, **request})
-        with self._changed:
-            self._changed.wait_for(
-                lambda: process.pid or process.error or process.exit is not None or self._gone,
-                START_TIMEOUT,
-            )
-        if process.pid is None:
-            if self._gone:
-                raise self._is_gone()
-            reason = process.error or self._last_words() or "its guard did not answer"
-            raise LabError(f"{name} could not be started: {reason}")
+        self._send({"id": process.id, "argv": argv, "cwd": str(cwd), "output": str(output)})
         return process
+
+    def wait_started(self, processes: Iterable[Process]) -> None:
+        """Return when the pid of each is known.
+
+        Raises LabError when the system could not start one, or the guard is gone.
+        """
+        for process in processes:
+            name = process.id.rpartition("#")[0]
+            with self._changed:
+                told = functools.partial(self._has_told_of, process)
+                self._changed.wait_for(told, START_TIMEOUT)
+            if process.pid is None:
+                if self._gone:
+                    raise self._is_gone()
+                reason = process.error or self._last_words() or "its guard did not answer"
+                raise LabError(f"{name} could not be started: {reason}")
+            self._record.servers[name] = process.pid
+        self._record.write()
+
+    def _has_told_of(self, process: Process) -> bool:
+        return process.pid is not None or process.error is not None or self._gone
+
+    def order_links(self, order: dict[str, Any]) -> str:
+        """Have the forwarder carry out an order (see forwarder.py); returns what `answer` takes."""
+        self._count += 1
+        order_id = f"links#{self._count}"
+        self._send({"id": order_id, "links": order})
+        return order_id
+
+    def answer(self, order_id: str, timeout: float) -> dict[str, Any]:
+        """What the forwarder answers to an order.
+
+        Raises LabError when nothing comes within `timeout` seconds, or the guard is gone.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: order_id in self._answers or self._gone, timeout)
+            if order_id in self._answers:
+                return self._answers.pop(order_id)
+        if self._gone:
+            raise self._is_gone()
+        reason = self._last_words()
+        raise LabError(
+            f"the forwarder of this lab does not answer{': ' + reason if reason else ''}; "
+            "its links are as they were, or gone. Start the lab again."
+        )
 
     def wait_exit(self, process: Process, timeout: float) -> bool:
         """Whether the process has ended, waiting up to `timeout` seconds for it."""
@@ -241,11 +247,13 @@ class Guard:
             for line in events:
                 event = json.loads(line)
                 with self._changed:
-                    process = self._processes[event["id"]]
-                    process.pid = event.get("pid", process.pid)
-                    process.error = event.get("error")
-                    process.exit = event.get("exit")
-                    process.said += [event["says"]] if "says" in event else []
+                    if "answer" in event:
+                        self._answers[event["id"]] = event["answer"]
+                    else:
+                        process = self._processes[event["id"]]
+                        process.pid = event.get("pid", process.pid)
+                        process.error = event.get("error")
+                        process.exit = event.get("exit")
                     self._changed.notify_all()
         self._end_orphans()
         with self._changed:

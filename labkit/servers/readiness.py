@@ -20,6 +20,7 @@ from labkit.servers.wait import wait_until
 
 MOST_REPLICAS = 5  # that nats-server allows for a stream
 STREAM = "LABKIT_READY"
+LEAF_NODE_LISTENERS = ("leafnodes", "websocket")  # kinds of listeners that leaf nodes dial
 
 Condition = tuple[str, Callable[[], bool]]
 
@@ -252,8 +253,12 @@ def _may_use(planned: PlannedServer, key: tuple[object, ...]) -> bool:
     return key[:1] == ("accounts",) and planned.has("accounts", str(key[1]), "jetstream")
 
 
-def launch_order(servers: Iterable[Server]) -> list[list[Server]]:
-    """Servers in waves: leaf nodes after those they dial, which saves them a retry after 1 s."""
+def launch_order(servers: Iterable[Server], *, forwarded: bool) -> list[list[Server]]:
+    """Servers in waves: leaf nodes after those they dial, which saves them a retry after 1 s.
+
+    Where links are forwarded they start together: the forwarder lets a leaf node wait.
+    """
+    kinds = ("websocket",) if forwarded else LEAF_NODE_LISTENERS
     waves: list[list[Server]] = []
     left = list(servers)
     while left:
@@ -261,7 +266,7 @@ def launch_order(servers: Iterable[Server]) -> list[list[Server]]:
             s.name
             for s in left
             if any(
-                listens(o.planned, ports)
+                listens(o.planned, ports, kinds)
                 for ports in remotes(s.planned)
                 for o in left
                 if o is not s
@@ -273,8 +278,8 @@ def launch_order(servers: Iterable[Server]) -> list[list[Server]]:
     return waves
 
 
-def listens(planned: PlannedServer, ports: set[int]) -> bool:
+def listens(
+    planned: PlannedServer, ports: set[int], kinds: Iterable[str] = LEAF_NODE_LISTENERS
+) -> bool:
     """Whether the server accepts leaf nodes on one of these ports, as its file says."""
-    return any(
-        lis.kind in ("leafnodes", "websocket") and lis.port in ports for lis in planned.listeners
-    )
+    return any(lis.kind in kinds and lis.port in ports for lis in planned.listeners)

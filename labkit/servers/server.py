@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from labkit.servers import config, placement, ports
@@ -102,6 +103,9 @@ class Server:
 
     def launch(self) -> None:
         """Start the process and return at once, before it answers."""
+        launch_all([self], self._guard)
+
+    def _ask_for_process(self) -> Process:
         if self._process and self._process.alive:
             raise ServerStateError(
                 f"{self.name} is {self.state} already; to start it anew: lab[{self.name!r}].restart()"
@@ -115,6 +119,7 @@ class Server:
             cwd=self.planned.config_path.parent,
             output=self.log.printed,
         )
+        return self._process
 
     def refuse_dead(self) -> None:
         """Raise TopologyError, with what the server said, when its process has ended."""
@@ -313,6 +318,11 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<server {self.name}: {self.state}, {self.url}>"
+
+
+def launch_all(servers: Iterable[Server], guard: Guard) -> None:
+    """Start the processes of a lab's servers side by side, and return before they answer."""
+    guard.wait_started([server._ask_for_process() for server in servers])
 
 
 def taken(port: int) -> str:

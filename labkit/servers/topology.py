@@ -177,7 +177,8 @@ class Lab(Mapping[str, Server]):
         server = self.server_class(planned, self._program, self._guard, self.events)
         try:
             if self._faults:
-                self._faults.open_all(faults.forwards([planned], dialed))
+                self._faults.open(faults.forwards([planned], dialed))
+                self._faults.wait_open()
             server.launch()
             up = {s.name: s for s in self.values() if s.state == "running"}
             readiness.wait_usable({**up, server.name: server}, timeout)
@@ -205,7 +206,9 @@ class Lab(Mapping[str, Server]):
     def run_beside(self, name: str, argv: list[str]) -> Process:
         """Start another program that ends with this lab, whatever ends that."""
         self._refuse_stopped()
-        return self._guard.start(name, argv, self.folder, self.folder / f"{name}.log")
+        process = self._guard.start(name, argv, self.folder, self.folder / f"{name}.log")
+        self._guard.wait_started([process])
+        return process
 
     def said_beside(self, name: str) -> str:
         """The last lines that a program of `run_beside` printed."""
@@ -231,8 +234,7 @@ class Lab(Mapping[str, Server]):
         """
         breaker, cut = self._breakable(a, b)
         breaker.were_up |= {(ln.kind, ln.pair) for ln in self.links() if ln.up and ln.pair in cut}
-        breaker.cut |= cut
-        breaker.apply()
+        breaker.apply(breaker.cut | cut, breaker.delay)
         self.events.note("cut", a, b)
         faults.wait_down(self, cut)
 
@@ -246,8 +248,7 @@ class Lab(Mapping[str, Server]):
                 f"a delay of {ms!r} ms cannot be; give 0 to {faults.LONGEST_DELAY} milliseconds"
             )
         breaker, delayed = self._breakable(a, b)
-        breaker.delay |= dict.fromkeys(delayed, float(ms))
-        breaker.apply()
+        breaker.apply(breaker.cut, breaker.delay | dict.fromkeys(delayed, float(ms)))
         self.events.note(f"delay of {ms:g} ms", a, b)
 
     @property

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 import labkit
+from labkit.servers import faults
 from labkit.servers.errors import LabError, TopologyError
 from labkit.servers.wait import wait_until
 
@@ -273,7 +274,7 @@ async def test_a_link_whose_far_end_is_frozen_holds_little_in_memory():
         assert await heard(leaf, hub)
         await hub.subscribe("flood")
         await hub.flush()
-        process = forwarder(lab)
+        process = guard_of(lab)
         before = process.memory_info().rss
         lab["hub"].pause()
         for _ in range(64):
@@ -286,17 +287,16 @@ async def test_a_link_whose_far_end_is_frozen_holds_little_in_memory():
         await leaf.close()
 
 
-def forwarder(lab: labkit.Lab) -> psutil.Process:
-    """The process that stands in the links of this lab."""
+def guard_of(lab: labkit.Lab) -> psutil.Process:
+    """The process whose forwarder stands in the links of this lab."""
     guard = psutil.Process(lab["hub"].pid).parent()
     assert guard
-    family = guard.children()
-    return next(p for p in family if any("forwarder.py" in word for word in p.cmdline()))
+    return guard
 
 
 def test_the_forwarder_listens_on_loopback_only():
     with labkit.start("leaf-nodes") as lab:
-        found = forwarder(lab).net_connections(kind="inet")
+        found = guard_of(lab).net_connections(kind="inet")
         listening = [c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN]
         assert listening
         assert all(ipaddress.ip_address(ip).is_loopback for ip in listening)
@@ -320,7 +320,7 @@ def test_a_killed_owner_leaves_no_forwarder(own_temp):
         text=True,
     ) as owner:
         pids = json.loads(owner.stdout.readline())
-        assert len(pids) == 4  # guard, forwarder, two servers
+        assert len(pids) == 3  # guard and two servers
         owner.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
         owner.wait()
     wait_until(lambda: not any(map(psutil.pid_exists, pids)), 5, "the lab's processes to end")
@@ -438,12 +438,22 @@ def test_a_link_to_a_server_that_is_down_is_told_as_down_and_can_be_cut():
         wait_until(lambda: up(lab) == {("leaf", "leaf", "hub")}, 15, "the leaf to come back")
 
 
-def test_a_cut_that_the_forwarder_did_not_take_is_told_and_not_remembered():
+def test_a_cut_that_the_forwarder_did_not_take_is_told_and_not_remembered(monkeypatch):
+    monkeypatch.setattr(faults, "ANSWER_TIMEOUT", 0.2)
     with labkit.start("leaf-nodes") as lab:
-        process = forwarder(lab)
-        process.kill()
-        wait_until(lambda: not process.is_running(), 5, "the forwarder to end")
-        with pytest.raises(LabError, match="forwarder.* does not answer; see its log in"):
+        guard = guard_of(lab)
+        guard.suspend()
+        with pytest.raises(LabError, match="forwarder .* does not answer; .* Start the lab again"):
+            lab.cut("leaf", "hub")
+        guard.resume()
+        assert not lab.events
+        assert not lab.cuts
+
+
+def test_a_cut_after_the_guard_was_killed_says_that_the_lab_is_gone():
+    with labkit.start("leaf-nodes") as lab:
+        guard_of(lab).kill()
+        with pytest.raises(LabError, match="the guard of this lab is gone.* Start the lab again"):
             lab.cut("leaf", "hub")
         assert not lab.events
 
