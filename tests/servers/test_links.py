@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ import psutil
 import pytest
 
 import labkit
-from labkit.servers import faults
+from labkit.servers import faults, launching
 from labkit.servers.errors import LabError, TopologyError
 from labkit.servers.wait import wait_until
 
@@ -493,3 +494,29 @@ def test_the_readme_breaks_and_mends_links():
     state = {(row[1], row[2]): row[3] for row in table}
     assert state == {("n1", "n2"): "yes", ("n1", "n3"): "no", ("n2", "n3"): "no"}
     assert "cut n3–n1" in done.stdout
+
+
+def test_a_port_that_was_taken_before_the_forwarder_listened_is_chosen_anew(monkeypatch):
+    choices = []
+
+    def choose(planned):
+        choices.append(real(planned))
+        return dict.fromkeys(choices[-1], port) if len(choices) == 1 else choices[-1]
+
+    real = launching._choose_dialed
+    monkeypatch.setattr(launching, "_choose_dialed", choose)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with labkit.start("leaf-nodes") as lab:
+            assert up(lab) == {("leaf", "leaf", "hub")}
+    assert len(choices) == 2
+
+
+def test_when_every_chosen_port_was_taken_the_lab_says_so(monkeypatch, own_temp):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        real = launching._choose_dialed
+        monkeypatch.setattr(launching, "_choose_dialed", lambda p: dict.fromkeys(real(p), port))
+        with pytest.raises(TopologyError, match="each port .* was taken meanwhile; start it again"):
+            labkit.start("leaf-nodes")
+    assert not list(own_temp.iterdir())
