@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -216,6 +217,43 @@ def test_a_killed_guard_takes_its_servers_along():
     with pytest.raises(LabError, match="guard of this lab is gone.*Start the lab again"):
         lab["n1"].start()
     lab.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the owner ends the servers")
+def test_servers_end_with_a_killed_guard_also_when_their_owner_cannot_do_anything(own_temp: Path):
+    code = (
+        "import sys, labkit\n"
+        "lab = labkit.start('cluster')\n"
+        "print(lab._guard.pid, *[server.pid for server in lab.values()], flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(own_temp)},
+        text=True,
+    ) as owner:
+        assert owner.stdout
+        guard, *servers = map(int, owner.stdout.readline().split())
+        psutil.Process(owner.pid).suspend()
+        psutil.Process(guard).kill()
+        for server in servers:
+            gone(server)
+        owner.kill()
+    for left in own_temp.iterdir():  # the next start sweeps it: the test below
+        shutil.rmtree(left)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts by Linux's own means")
+def test_a_server_that_is_restarted_again_and_again_leaves_nothing_open_in_the_guard():
+    with labkit.start("single") as lab:
+        guard = psutil.Process(lab._guard.pid)
+        lab["n1"].restart()
+        before = guard.num_fds()
+        for _ in range(5):
+            lab["n1"].restart()
+        processes.wait_until(lambda: guard.num_fds() <= before, 5, "the guard to close files")
 
 
 def test_labs_are_listed_with_their_owner_and_can_be_stopped_from_elsewhere():
