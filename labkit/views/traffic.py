@@ -1,6 +1,6 @@
 """`watch` and `watch_rates`: the messages on a subject, as a table of the latest and as rates.
 
-Watching takes about as much of the processor as receiving with nats-py: `tests/views/test_live.py`.
+Watching takes less of the processor than receiving with nats-py: `tests/views/test_live.py`.
 """
 
 from __future__ import annotations

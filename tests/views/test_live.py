@@ -350,12 +350,12 @@ async def test_fifty_thousand_messages_a_second_are_survived(lab, nc):
 
     subscription = await nc.subscribe("load.>", cb=application)
     await nc.flush()
-    for rate in [RATE] * 4 + [25_000] * 3 + [10_000] * 5:
+    for rate in [RATE] * 5 + [25_000] * 3 + [10_000] * 4:
         alone, busy_alone = await round_of(rate)
         watched, busy_watched = await watched_round_of(rate)
         print(f"{rate}: {alone:.3f} {busy_alone:.2f} {watched:.3f} {busy_watched:.2f}")
         if rate == RATE:
-            assert busy_watched < 2.5 * busy_alone
+            assert busy_watched < 2 * busy_alone
         if watched < alone + 0.05:
             break
     assert subscription.pending_msgs == 0
@@ -449,7 +449,7 @@ async def test_messages_are_read_whole_however_the_network_cuts_them():
         ]
         heard: list[tuple[str, str, bytes, dict[str, str] | None]] = []
         pings = []
-        tap = Tap(lambda *message, into=heard: into.append(message))
+        tap = Tap(heard.extend)
         tap._process_ping = functools.partial(note, pings)
         wire = wire_of(sent)
         while wire:
