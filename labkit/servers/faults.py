@@ -91,9 +91,8 @@ def read(servers: Mapping[str, Server]) -> list[Link]:
     found: dict[tuple[str, Pair], Link] = {}
     for link in itertools.chain(_routes(running), _gateways(running), _leaves(running)):
         found.setdefault((link.kind, link.pair), link)
-    for link in _expected(servers):
-        members = {link.b} | {s.name for s in servers.values() if _cluster(s) == link.b}
-        if not any(kind == link.kind and link.a in p and p & members for kind, p in found):
+    for link, ends in _expected(servers):
+        if not any(kind == link.kind and link.a in p and p & ends for kind, p in found):
             found[link.kind, link.pair] = link
     return sorted(found.values(), key=lambda link: (link.kind, link.a, link.b))
 
@@ -141,28 +140,39 @@ def _milliseconds(duration: str) -> float | None:
     return round(sum(float(n) * _UNITS[unit] for n, unit in parts), 3) if parts else None
 
 
-def _expected(servers: Mapping[str, Server]) -> Iterator[Link]:
-    """The links that the files ask for; a gateway's other end is a cluster."""
+def _expected(servers: Mapping[str, Server]) -> Iterator[tuple[Link, set[str]]]:
+    """The links that the files ask for, each with the servers of which any may be its other end.
+
+    A gateway's other end is named as a cluster, a leaf node's as the first server that it may dial.
+    """
     for server in servers.values():
         for peer in servers.values():
             if peer.name > server.name and _cluster(server) == _cluster(peer) is not None:
-                yield Link("route", server.name, peer.name, up=False)
-        for hub in _dialed(server, servers):
-            yield Link("leaf", server.name, hub, up=False)
+                yield Link("route", server.name, peer.name, up=False), {peer.name}
+        for hubs in _dialed(server, servers):
+            yield Link("leaf", server.name, hubs[0], up=False), _with_clusters(hubs, servers)
     for server, clusters in readiness.gateways(dict(servers)):
         for cluster in clusters:
-            yield Link("gateway", server.name, cluster, up=False)
+            members = {s.name for s in servers.values() if _cluster(s) == cluster}
+            yield Link("gateway", server.name, cluster, up=False), members
 
 
 def _cluster(server: Server) -> str | None:
     return readiness.cluster_of(server.planned)
 
 
-def _dialed(leaf: Server, servers: Mapping[str, Server]) -> Iterator[str]:
-    """For each remote of a leaf node, the first server that it names."""
+def _dialed(leaf: Server, servers: Mapping[str, Server]) -> Iterator[list[str]]:
+    """For each remote of a leaf node, the servers that it names, where there is any."""
     for ports in readiness.remotes(leaf.planned):
         hubs = [s.name for s in servers.values() if _listens(s.planned, ports)]
-        yield from hubs[:1]
+        if hubs:
+            yield hubs
+
+
+def _with_clusters(hubs: Iterable[str], servers: Mapping[str, Server]) -> set[str]:
+    """These servers and their clusters' others, of which they tell a leaf node."""
+    clusters = {_cluster(servers[hub]) for hub in hubs} - {None}
+    return {s.name for s in servers.values() if s.name in hubs or _cluster(s) in clusters}
 
 
 def _listens(planned: PlannedServer, ports: set[int]) -> bool:
@@ -258,10 +268,8 @@ def pairs(servers: Mapping[str, Server], a: str, b: str) -> set[Pair]:
         frozenset(pair) for pair in itertools.product(_members(servers, a), _members(servers, b))
     }
     known = {link.pair for link in read(servers)}
-    for link in _expected(servers):
-        known |= {frozenset((link.a, name)) for name in _members(servers, link.b)}
-        if link.kind == "leaf" and (cluster := _cluster(servers[link.b])) is not None:
-            known |= {frozenset((link.a, name)) for name in _members(servers, cluster)}
+    for link, ends in _expected(servers):
+        known |= {frozenset((link.a, name)) for name in ends}
     linked = wanted & known
     if not linked:
         there = sorted(f"{link.a}–{link.b}" for link in read(servers))
@@ -315,22 +323,26 @@ def wait_up(servers: Mapping[str, Server], wanted: set[tuple[str, Pair]]) -> Non
             pair
             for kind, pair in wanted - up
             if all(name in servers and servers[name].state == "running" for name in pair)
-            and not (kind == "gateway" and _reaches(pair, up, servers))
+            and not _is_replaced(kind, pair, up, servers)
         }
 
     wait_until(lambda: not missing(), HEAL_TIMEOUT, "the servers to find each other again")
 
 
-def _reaches(pair: Pair, up: set[tuple[str, Pair]], servers: Mapping[str, Server]) -> bool:
-    """Whether each end has a gateway connection to some server of the other's cluster."""
-    joined = [p for kind, p in up if kind == "gateway"]
-    return all(
-        any(
-            a in p and any(_cluster(servers[o]) == _cluster(servers[b]) for o in p - {a})
-            for p in joined
-        )
-        for a, b in itertools.permutations(pair)
-    )
+def _is_replaced(
+    kind: str, pair: Pair, up: set[tuple[str, Pair]], servers: Mapping[str, Server]
+) -> bool:
+    """Whether another link does what this one did.
+
+    A leaf node and a gateway may choose among the servers at the other end.
+    """
+    asked = [
+        (link.a, ends)
+        for link, ends in _expected(servers)
+        if link.kind == kind and link.a in pair and pair - {link.a} <= ends
+    ]
+    joined = [p for other, p in up if other == kind]
+    return bool(asked) and all(any(a in p and p & ends for p in joined) for a, ends in asked)
 
 
 def _words(cut: set[Pair]) -> str:

@@ -6,10 +6,11 @@ Reads the servers' own monitoring pages; what to expect comes from the files.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from labkit.servers import placement
 from labkit.servers.errors import NotInTimeError, ServerStateError, TopologyError
@@ -19,6 +20,7 @@ from labkit.servers.server import Server
 from labkit.servers.wait import wait_until
 
 MOST_REPLICAS = 5  # that nats-server allows for a stream
+POOL_SIZE = 3  # connections of a route unless the file says otherwise
 STREAM = "LABKIT_READY"
 LEAF_NODE_LISTENERS = ("leafnodes", "websocket")  # kinds of listeners that leaf nodes dial
 
@@ -73,10 +75,12 @@ def conditions(servers: dict[str, Server]) -> Iterator[Condition]:
             f"routes from {server.name} to {', '.join(sorted(peers))}",
             functools.partial(_has_routes, server, peers),
         )
-    for server, clusters in gateways(servers):
+    for cluster, members in clusters(servers).items():
+        yield f"the routes of cluster {cluster} to settle", _Settled(members)
+    for server, others in gateways(servers):
         yield (
-            f"gateways from {server.name} to {', '.join(sorted(clusters))}",
-            functools.partial(_has_gateways, server, clusters),
+            f"gateways from {server.name} to {', '.join(sorted(others))}",
+            functools.partial(_has_gateways, server, others),
         )
     for server, count in _leaves(servers):
         yield f"{count} leaf links of {server.name}", functools.partial(_has_leaves, server, count)
@@ -95,21 +99,72 @@ def cluster_of(planned: PlannedServer) -> str | None:
     return planned.setting("cluster", "name") or planned.setting("gateway", "name") or ""
 
 
-def _routes(servers: dict[str, Server]) -> Iterator[tuple[Server, set[str]]]:
-    clusters: dict[str, set[str]] = defaultdict(set)
-    for server in servers.values():
-        name = cluster_of(server.planned)
-        if name is not None:
-            clusters[name].add(server.name)
-    for server in servers.values():
-        peers = clusters.get(cluster_of(server.planned) or "", set()) - {server.name}
-        if cluster_of(server.planned) is not None and peers:
-            yield server, peers
+def _routes(servers: dict[str, Server]) -> Iterator[tuple[Server, dict[str, int]]]:
+    """Each server in a cluster with its peers there, and how many connections it has to each."""
+    for members in clusters(servers).values():
+        for server in members:
+            peers = [peer for peer in members if peer is not server]
+            if peers:
+                yield server, {p.name: connections(server.planned, p.planned) for p in peers}
 
 
-def _has_routes(server: Server, peers: set[str]) -> bool:
+def clusters(servers: Mapping[str, Server]) -> dict[str, list[Server]]:
+    """The servers of each cluster."""
+    found: dict[str, list[Server]] = defaultdict(list)
+    for server in servers.values():
+        if (name := cluster_of(server.planned)) is not None:
+            found[name].append(server)
+    return found
+
+
+def _has_routes(server: Server, peers: Mapping[str, int]) -> bool:
+    """Whether the server has as many route connections to each of its peers as it is to have."""
     routes = server.monitor("routez").get("routes") or []
-    return peers <= {route.get("remote_name") for route in routes}
+    there = Counter(route.get("remote_name") for route in routes)
+    return all(there[peer] >= count for peer, count in peers.items())
+
+
+class _Settled:
+    """Whether every route of a cluster has all its connections, the same ones as a moment ago.
+
+    Two servers that dial each other at once may for an instant each keep the connection that the
+    other is about to drop.
+    """
+
+    def __init__(self, members: list[Server]) -> None:
+        self._members = members
+        self._before: set[tuple[str, str, int]] = set()
+
+    def __call__(self) -> bool:
+        now = {
+            (server.name, str(route.get("remote_name")), int(route["rid"]))
+            for server in self._members
+            for route in server.monitor("routez").get("routes") or []
+        }
+        same, self._before = now == self._before, now
+        ends = Counter((name, peer) for name, peer, _ in now)
+        return same and all(
+            ends[a.name, b.name] == ends[b.name, a.name] >= connections(a.planned, b.planned)
+            for a, b in itertools.combinations(self._members, 2)
+        )
+
+
+def connections(a: PlannedServer, b: PlannedServer) -> int:
+    """The connections that make one route: a pool that the accounts share, one for the system's.
+
+    Source: https://docs.nats.io/running-a-nats-service/configuration/clustering/v2_routes
+    """
+    pools = [_number(planned.setting("cluster", "pool_size")) or POOL_SIZE for planned in (a, b)]
+    if min(pools) < 0:
+        return 1
+    return min(pools) + (not any(planned.has("no_sys_acc") for planned in (a, b)))
+
+
+def _number(text: str | None) -> int:
+    try:
+        return int(text or 0)
+    except ValueError:
+        return 0
 
 
 def gateways(servers: dict[str, Server]) -> Iterator[tuple[Server, set[str]]]:

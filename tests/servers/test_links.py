@@ -520,3 +520,43 @@ def test_when_every_chosen_port_was_taken_the_lab_says_so(monkeypatch, own_temp)
         with pytest.raises(TopologyError, match="each port .* was taken meanwhile; start it again"):
             labkit.start("leaf-nodes")
     assert not list(own_temp.iterdir())
+
+
+def in_cluster(number: int, more: str = "", top: str = "") -> str:
+    """A server of a cluster of two that leaf nodes may dial."""
+    routes = "[nats-route://127.0.0.1:6222, nats-route://127.0.0.1:6223]"
+    return (
+        f"listen: 127.0.0.1:{4222 + number}\n{top}\n"
+        f"cluster {{ name: C1, listen: 127.0.0.1:{6222 + number}, routes: {routes}, {more} }}\n"
+        f"leafnodes {{ listen: 127.0.0.1:{7422 + number} }}\n"
+    )
+
+
+@pytest.mark.parametrize("urls", ["7422, 7423", "7422"])
+def test_a_leaf_node_that_may_dial_several_servers_has_one_link(urls):
+    """One to a server that its file does not name, too, when the first has told it of that."""
+    remotes = ", ".join(f"nats-leaf://127.0.0.1:{port}" for port in urls.split(", "))
+    leaf = f"leafnodes {{ remotes: [ {{ urls: [{remotes}] }} ] }}"
+    with labkit.start({"h1": in_cluster(0), "h2": in_cluster(1), "leaf": leaf}) as lab:
+        for _ in range(2):
+            (link,) = [link for link in lab.links() if link.kind == "leaf"]
+            assert link.up
+            lab.cut("leaf", link.b)
+            (link,) = [link for link in lab.links() if link.kind == "leaf" and link.up] or [link]
+            lab.heal()
+            wait_until(lambda: len(lab.links()) == 2, 15, "the leaf node to have one link")
+
+
+@pytest.mark.parametrize(
+    ("more", "top", "count"),
+    [
+        ("", "", 4),
+        ("pool_size: 1", "", 2),
+        ("pool_size: -1", "", 1),
+        ("", "no_sys_acc: true", 3),
+    ],
+)
+def test_start_returns_when_each_route_has_all_of_its_connections(more, top, count):
+    with labkit.start({"h1": in_cluster(0, more, top), "h2": in_cluster(1, more, top)}) as lab:
+        for server in lab.values():
+            assert len(server.monitor("routez")["routes"]) == count
