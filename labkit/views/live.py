@@ -165,8 +165,14 @@ class Live:
         client = self._client
         assert client is not None
         if client.is_connected:
-            with contextlib.suppress(TimeoutError, OSError, nats.errors.Error):
-                await asyncio.wait_for(self._take_the_rest(), BARRIER_TIMEOUT)
+            with contextlib.suppress(OSError, nats.errors.Error):
+                try:
+                    await asyncio.wait_for(self._take_the_rest(), BARRIER_TIMEOUT)
+                except TimeoutError:  # nats-py's own too
+                    self._tell(
+                        f"the server did not answer within {BARRIER_TIMEOUT:g} s: "
+                        "what it has not handed over is missing"
+                    )
         await second_connection.close(client)
         self._redraw()
 

@@ -25,7 +25,7 @@ import labkit
 from labkit.servers.errors import NotInTimeError
 from labkit.servers.topology import Lab
 from labkit.servers.wait import wait_until
-from labkit.views import background, traffic
+from labkit.views import background, live, traffic
 from labkit.views.live import BARRIER_TIMEOUT
 from labkit.views.readable import kind_of, readable, short
 from labkit.views.second_connection import ViewError
@@ -398,6 +398,27 @@ async def test_a_view_that_is_held_up_drops_nothing(lab):
     await busy
     assert view.stop().count == sent
     assert view.problems == []
+
+
+async def test_a_view_that_is_stopped_while_its_server_hangs_ends_and_says_so(monkeypatch):
+    monkeypatch.setattr(live, "BARRIER_TIMEOUT", 0.3)
+    with labkit.start("single") as lab:
+        nc = await lab.connect()
+        view = labkit.watch(nc, "hello")
+        await nc.publish("hello", b"1")
+        await view.heard(1)
+        lab["n1"].pause()
+        began = time.monotonic()
+        assert "the server did not answer within 0.3 s" in repr(view.stop())
+        assert time.monotonic() - began < 2
+        assert view.count == 1
+        lab["n1"].resume()
+        wait_until(lambda: names(lab) == [nc.options["name"]], 5, "the view's connection to end")
+        await nc.close()
+
+
+def names(lab) -> list[str]:
+    return [c["name"] for c in lab["n1"].monitor("connz")["connections"]]
 
 
 async def test_a_view_that_the_server_cuts_off_says_what_is_missing():
