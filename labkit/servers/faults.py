@@ -210,7 +210,7 @@ class Faults:
         answer, self._opening = self._guard.answer(self._opening, ANSWER_TIMEOUT), None
         if "error" in answer:
             raise PortTakenError(
-                f"port {answer['port']}, chosen for a link, was taken meanwhile; try again"
+                f"port {answer['port']}, chosen for a link, was taken meanwhile; start it again"
             )
 
     def heal(self, healed: Iterable[Pair]) -> set[tuple[str, Pair]]:

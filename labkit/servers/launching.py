@@ -32,7 +32,7 @@ def launch(
     """Place, launch and wait for all servers; with free ports again while one was taken meanwhile."""
     if choice == "well-known":
         _await_free(placement.literal_ports(planned))
-    for _ in range(PORT_ATTEMPTS):
+    for attempt in range(1, PORT_ATTEMPTS + 1):
         dialed = _choose_dialed(planned) if breaker else {}
         port_map = _assign(planned, guard, choice, dialed)
         servers = {p.name: make(p) for p in planned}
@@ -53,14 +53,14 @@ def launch(
             taken = isinstance(error, faults.PortTakenError) or any(
                 server.port_in_use() for server in servers.values()
             )
-            if not taken or choice == "well-known":
+            if not taken or choice == "well-known" or attempt == PORT_ATTEMPTS:
                 raise
             for server in servers.values():
                 server.kill()
                 server.log.path.unlink(
                     missing_ok=True
                 )  # it tells of a port that is no longer meant
-    raise TopologyError("each port that was chosen for the lab was taken meanwhile; start it again")
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _choose_dialed(planned: list[PlannedServer]) -> dict[int, int]:

@@ -517,7 +517,9 @@ def test_when_every_chosen_port_was_taken_the_lab_says_so(monkeypatch, own_temp)
         port = taken.getsockname()[1]
         real = launching._choose_dialed
         monkeypatch.setattr(launching, "_choose_dialed", lambda p: dict.fromkeys(real(p), port))
-        with pytest.raises(TopologyError, match="each port .* was taken meanwhile; start it again"):
+        with pytest.raises(
+            TopologyError, match=f"port {port}, .* was taken meanwhile; start it again"
+        ):
             labkit.start("leaf-nodes")
     assert not list(own_temp.iterdir())
 
