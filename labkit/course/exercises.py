@@ -128,7 +128,9 @@ class Look:
         """The newest lab that runs in this kernel."""
         labs = topology.running()
         if not labs:
-            self.not_attempted("no lab runs in this kernel: run the notebook's first code cell")
+            self.not_attempted(
+                "no lab runs in this kernel: run the cell with `labkit.start` (again)"
+            )
         return labs[-1]
 
     async def connect(self, server: str | None = None, **options: Any) -> Client:

@@ -23,6 +23,10 @@ LIBRARY_COUNT, RAW_COUNT = 60_000, 300_000  # messages a round, about 0.1 s each
 PAYLOAD = b"x" * 16
 ODD_COUNT = 1_234  # no multiple of a likely batch
 ODD_PAYLOAD = "Grüße\r\n+OK".encode()  # more bytes than letters, and a line end
+FRAMING = (  # what goes wrong where the server does not understand
+    "Does PUB say the payload's length in bytes, is \\r\\n after that line and after the payload, and is "
+    "verbose off?"
+)
 CALL_TIMEOUT = 8.0  # seconds for the learner's function, in each call
 
 
@@ -60,7 +64,7 @@ async def three_ticks(look: Look) -> None:
         f"the server will end it after {limit} messages, not {WANTED_TICKS}"
         if limit
         else "the server knows of no end to it: is there an UNSUB with the sid of your SUB, and a "
-        "number of messages?",
+        "number of messages, and does its line end with \\r\\n?",
     )
     probe = await look.connect()
     for number in range(TICKS):
@@ -103,8 +107,9 @@ def _not_one(count: int) -> str:
     if count:
         return f"by-hand has {count} subscriptions, not one"
     return (
-        "by-hand has no subscription. UNSUB without a number of messages ends it at once, and three "
-        "messages end it too: run your cell again, then check"
+        "by-hand has no subscription: is there a SUB, its line ended with \\r\\n? (UNSUB without a "
+        "number of messages ends it at once, and three messages end it too: run your cell again, "
+        "then check)"
     )
 
 
@@ -127,25 +132,34 @@ async def _why_not_connected(look: Look) -> str:
             "a connection is there that has not introduced itself: send CONNECT on it, with a name, "
             "and end its line with \\r\\n"
         )
-    gone = [c for c in await _closed(look) if c.get("name") == "by-hand"]
-    if gone and gone[-1]["reason"] == "Client Closed":
+    names = [c["name"] for c in await _open(look) if not c.get("lang")]  # a library says its own
+    if names:
+        return f'a client named "{names[-1]}" is connected; its name is to be "by-hand"'
+    gone = [c for c in await _closed(look) if not c.get("lang")][-1:]
+    named = bool(gone) and gone[0].get("name") == "by-hand"
+    if named and gone[0]["reason"] == "Client Closed":
         return (
             "by-hand was connected, and its socket is closed again: keep it open, in a variable, "
             "without `with`"
         )
-    if gone:
+    if gone and gone[0]["reason"] != "Client Closed":
         return (
-            f"by-hand was connected, and the server closed it: {gone[-1]['reason']}. Look at what the "
-            "server said: print(by_hand.recv(4096))"
+            f"{'by-hand was connected, and' if named else 'your connection is gone:'} the server "
+            f"closed it: {gone[0]['reason']}. Look at what the server said: print(by_hand.recv(4096))"
         )
     return 'no client named "by-hand" is connected yet'
 
 
-async def _unnamed(look: Look) -> bool:
-    """Whether the server has an open connection that has not introduced itself."""
+async def _open(look: Look) -> list[dict[str, Any]]:
+    """The connections that are open, the newest last."""
     server = next(iter(look.lab.values()))
     found = await asyncio.to_thread(server.monitor, "connz")
-    return any(not c.get("name") for c in found["connections"])
+    return sorted(found["connections"], key=lambda connection: connection["cid"])
+
+
+async def _unnamed(look: Look) -> bool:
+    """Whether the server has an open connection that has not introduced itself."""
+    return any(not c.get("name") for c in await _open(look))
 
 
 # --- 1.12 --------------------------------------------------------------------------------------
@@ -201,7 +215,7 @@ async def counted(look: Look) -> int:
         "What costs is not the message but the call: each `sendall` goes to the operating system once. "
         "How many messages fit into one?",
         "Bytes can be multiplied: `message * 1000` is a thousand messages. Send whole thousands, then "
-        "the rest, then PING, and read lines until the PONG.",
+        "the rest, then PING, and read lines until the PONG: a PING of the server's may come first.",
     ),
 )
 async def batched_publisher(look: Look) -> None:
@@ -246,13 +260,14 @@ async def _expect_delivery(look: Look, publish_many: Callable[..., Any]) -> str:
     await probe.flush()
     before = {c["cid"] for c in await _closed(look)}
     problem = await in_thread(publish_many, "wire.odd", ODD_PAYLOAD, ODD_COUNT)
-    if not problem:
-        await gather_until_quiet(heard, ODD_COUNT, patience=1.0)
+    if problem:
+        look.expect(False, "", f"{problem}. {FRAMING}")
+        return problem
+    await gather_until_quiet(heard, ODD_COUNT, patience=1.0)
     look.expect(
-        not problem and len(heard) == ODD_COUNT,
+        len(heard) == ODD_COUNT,
         f"asked for {ODD_COUNT:,} messages, {len(heard):,} arrived",
-        problem
-        or f"asked for {ODD_COUNT:,} messages, {len(heard):,} arrived. "
+        f"asked for {ODD_COUNT:,} messages, {len(heard):,} arrived. "
         + await _why_not_all(look, len(heard), before),
     )
     if not heard:
@@ -272,9 +287,12 @@ async def _why_not_all(look: Look, arrived: int, before: set[int]) -> str:
     newest = [c for c in await _closed(look) if c["cid"] not in before][-1:]
     reason = newest[0]["reason"] if newest else "Client Closed"
     if reason in ("Read Error", "Write Error"):
-        return "The socket was closed before the server had read all: wait for the PONG of a PING"
+        return (
+            "The socket was closed before the server had read all: wait for the PONG of a PING, and "
+            "ask for verbose to be off, or each message gets a line of its own in answer"
+        )
     if reason != "Client Closed":
-        return f"The server closed the connection: {reason}"
+        return f"The server closed the connection: {reason}. {FRAMING}"
     if arrived == 0:
         return "Are they sent, and on the subject that your function is given?"
     return "Is the last, smaller batch missing, or one too many?"
