@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -71,8 +72,11 @@ async def sit_down(url: str, neighbour: Neighbour, everybody: frozenset[str]) ->
 
     async def chat(message: Msg) -> None:
         handle = message.subject.split(".")[2]
-        if handle in everybody or b"hello" not in message.data.lower():
+        line = message.data.decode(errors="replace")
+        if handle in everybody or "hello" not in line.lower():
             return
+        if greeted.get(handle) and everybody & set(re.findall(r"[\w-]+", line.lower())):
+            return  # an answer to a greeting: the conversation would never end
         if _feels_addressed(neighbour.name, handle, everybody) and _is_new(greeted, handle):
             greeting = random.Random(handle + neighbour.name).choice(GREETINGS)
             line = f"{greeting}, {handle}! This is {neighbour.name}."

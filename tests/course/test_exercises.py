@@ -52,7 +52,9 @@ def as_exercise(monkeypatch: pytest.MonkeyPatch) -> Callable[[exercises.CheckFun
 async def test_without_a_lab_a_check_says_which_cell_to_run():
     result = await check("1.1")
     assert result.outcome == "not yet"
-    assert result.lines == ("· no lab runs in this kernel: run the cell with `labkit.start` (again)",)
+    assert result.lines == (
+        "· no lab runs in this kernel: run the cell with `labkit.start` (again)",
+    )
     assert repr(result).endswith('hint("1.1")')
 
 

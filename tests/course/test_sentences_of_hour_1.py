@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -128,6 +129,37 @@ async def test_a_socket_on_which_nothing_was_said(lab: labkit.Lab):
     with opened(lab, b""):
         text = await said(labkit.check("1.11"), "not yet")
     assert "a connection is there that has not introduced itself" in text
+
+
+async def test_a_name_that_is_nearly_the_one_that_was_asked_for(lab: labkit.Lab):
+    """Also after an earlier try under the right name, which is closed by now."""
+    with opened(lab, b'CONNECT {"name": "by-hand"}\r\n'):
+        pass
+    with opened(lab, b'CONNECT {"name": "by_hand"}\r\nSUB ticks.* 1\r\nUNSUB 1 3\r\n'):
+        text = await said(labkit.check("1.11"), "not yet")
+    assert 'a client named "by_hand" is connected; its name is to be "by-hand"' in text
+
+
+async def test_a_connect_that_is_no_json(lab: labkit.Lab):
+    with opened(lab, b'CONNECT {"name": "by-hand",}\r\n') as sock:
+        while sock.recv(4096):
+            pass
+        text = await said(labkit.check("1.11"), "not yet")
+    assert "your connection is gone: the server closed it" in text
+
+
+async def test_a_stores_subject_on_which_nobody_listens(lab: labkit.Lab):
+    """The server answers in the stores' stead, with an empty message."""
+
+    async def ask_stores(names, deadline):
+        inbox = nc.new_inbox()
+        replies = await nc.subscribe(inbox)
+        await nc.publish("stock.counts", reply=inbox)
+        return json.loads((await replies.next_msg(timeout=1)).data), set()
+
+    nc = await lab.connect()
+    text = await said(labkit.check("1.6", ask_stores), "wrong")
+    assert "It read an empty message: that is how the server answers where nobody listens" in text
 
 
 async def test_a_slow_consumer_after_many_others(lab: labkit.Lab):

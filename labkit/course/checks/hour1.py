@@ -13,6 +13,10 @@ from labkit.course.exercises import Look, exercise
 EUROPE = ("store.eu.berlin", "store.eu.berlin.1", "store.eu.lisbon", "store.eu.lisbon.2")
 ELSEWHERE = ("store.us.seattle", "store.us.seattle.1", "store.europe.rome", "shop.eu.berlin")
 
+ANEW = (  # its clients may be there twice, when the cell that connects them ran twice
+    "Run the exercise's cell once more, it starts afresh; if that changes nothing, run the notebook "
+    "again from its first cell"
+)
 HOSTS = ("ada", "bob", "eve")
 READINGS = 50  # each host's
 
@@ -145,11 +149,19 @@ async def fan_in(look: Look) -> None:
     if not subscriptions(collectors):
         look.not_attempted('no client named "collector" has a subscription yet')
     subscribed = [name for name in subscriptions(collectors) if " metrics" in name]
+    if not subscribed:
+        look.expect(
+            False,
+            "",
+            f"the collector listens on {subjects(subscriptions(collectors))}: with that it hears "
+            "nothing of metrics.<host>.cpu",
+        )
+        return
     look.expect(
         len(subscribed) == 1,
         "one subscription hears all hosts",
         f"one subscription is enough, the collector has {len(subscribed)}: {subjects(subscribed)}. "
-        "Run the exercise's cell once more, it starts afresh",
+        f"{ANEW}",
     )
     viewer = await look.connect()
     lines: list[str] = []
@@ -308,7 +320,7 @@ async def cured(look: Look) -> None:
         len(stored) <= BURST,
         "each of them once",
         f"{len(stored) - BURST:,} readings were stored more than once; is there a "
-        "second subscription? Run the exercise's cell once more, it starts afresh",
+        f"second subscription? {ANEW}",
     )
     look.expect(
         [c["cid"] for c in await connections(look, "recorder")] == [c["cid"] for c in recorders],

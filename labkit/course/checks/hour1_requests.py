@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from labkit.course.checks.hour1 import connections, errors_since, newest_error, raised
+from labkit.course.checks.hour1 import ANEW, connections, errors_since, newest_error, raised
 from labkit.course.exercises import Look, exercise
 
 ANSWER_TIMEOUT = 2.0  # seconds for an answer that takes a responder no time
@@ -71,8 +71,13 @@ async def called(function: Callable[..., Awaitable[Any]], *arguments: Any) -> tu
         await asyncio.wait({task}, timeout=1)
         return None, f"{name} did not come back within {CALL_TIMEOUT:g} s; what does it wait for?"
     error = task.exception()
-    return (
-        (None, f"{name} raised {type(error).__name__}: {error}") if error else (task.result(), "")
+    if error is None:
+        return task.result(), ""
+    empty = isinstance(error, json.JSONDecodeError) and not error.doc
+    return None, f"{name} raised {type(error).__name__}: {error}" + (
+        ". It read an empty message: that is how the server answers where nobody listens"
+        if empty
+        else ""
     )
 
 
@@ -95,8 +100,8 @@ def function_of(look: Look, name: str) -> Callable[..., Awaitable[Any]]:
     title="A responder that reports errors",
     notebook="12",
     hints=(
-        "Three endings: the total, 404, 400. Take the order apart inside a `try`; whatever goes wrong "
-        "there is a 400. Whether the sku is among the prices is a question for afterwards.",
+        "Three endings: the total, 404, 400. Take the order apart inside a `try`, the quantity with "
+        "`int(...)`; whatever goes wrong there is a 400. Whether the sku is among the prices is a question for afterwards.",
         "`json.loads` and `int` raise ValueError, a missing key KeyError, an order that is no object "
         "TypeError. After `await refuse(...)` leave the callback with `return`.",
     ),
@@ -111,8 +116,7 @@ async def reports_errors(look: Look) -> None:
     look.expect(
         len(found) == 1,
         "pricing has one subscription",
-        f"pricing has {len(found)} subscriptions, and each answers: {', '.join(found)}. "
-        "Run the exercise's cell once more, it starts afresh",
+        f"pricing has {len(found)} subscriptions, and each answers: {', '.join(found)}. {ANEW}",
     )
     caller = await look.connect()
     last = newest_error(look)
@@ -257,8 +261,7 @@ async def drained_under_load(look: Look) -> None:
     if not look.expect(
         len(workers) == 3,
         "three workers listen on resize",
-        f"{len(workers)} workers listen on resize, not three. Run the exercise's cell once more, "
-        "it starts afresh, then check again",
+        f"{len(workers)} workers listen on resize, not three. {ANEW}",
     ):
         return
     load, last = Load(await look.connect()), newest_error(look)

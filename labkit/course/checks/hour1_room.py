@@ -108,8 +108,8 @@ async def guestbook(look: Look) -> None:
     visitors = sorted(set(await ask(host, "room.guestbook.guests")) - people)
     if not visitors:
         look.not_attempted(
-            "nobody but your neighbours has signed the guestbook; sign as `me`, and let `me` be a "
-            "name that no neighbour has"
+            "nobody but your neighbours has signed the guestbook; sign as `me`, and let `me` be "
+            "letters a-z, digits, - or _, and a name that no neighbour has"
         )
     books = [await ask(host, f"room.guestbook.guests.{name}") for name in visitors]
     mine = max(books, key=lambda book: len(set(book["entries"])))
@@ -192,9 +192,11 @@ async def roll_call(look: Look) -> None:
         ),
     ):
         look.expect(
-            bool(others[0].strip()),
+            others[0].strip() not in ("", "me"),
             f"you answered {others[0]!r}",
-            "your answer is empty; respond with your name as bytes",
+            "you answered with the word me; respond with the name in it, me.encode()"
+            if others[0].strip()
+            else "your answer is empty; respond with your name as bytes",
         )
         look.expect(
             len(others) == 1,
@@ -283,6 +285,8 @@ async def chat(look: Look) -> None:
     me = look.answer
     if not isinstance(me, str) or not me or any(mark in me for mark in " .*>"):
         look.not_attempted('give your name: await check("1.10", me), one word without dots')
+    if me in people:
+        look.not_attempted(f"{me} is your neighbour's name; let `me` be one that nobody has")
     if not await heard_at_the_seat(look, "room.chat.inspector"):
         look.not_attempted("nobody listens to room.chat.* at your server yet")
     host = await look.connect("hub")

@@ -1,0 +1,6 @@
+# says: you answered with the word me
+async def here(message):
+    await message.respond(b"me")
+
+
+await nc.subscribe("room.rollcall", cb=here)
