@@ -75,7 +75,7 @@ async def sit_down(url: str, neighbour: Neighbour, everybody: frozenset[str]) ->
         line = message.data.decode(errors="replace")
         if handle in everybody or "hello" not in line.lower():
             return
-        if greeted.get(handle) and everybody & set(re.findall(r"[\w-]+", line.lower())):
+        if _lately(greeted, handle) and everybody & set(re.findall(r"[\w-]+", line.lower())):
             return  # an answer to a greeting: the conversation would never end
         if _feels_addressed(neighbour.name, handle, everybody) and _is_new(greeted, handle):
             greeting = random.Random(handle + neighbour.name).choice(GREETINGS)
@@ -96,10 +96,15 @@ def _feels_addressed(name: str, handle: str, everybody: frozenset[str]) -> bool:
 
 def _is_new(greeted: dict[str, list[float]], handle: str) -> bool:
     """Whether a handle was not greeted too often just now: two bots could greet each other for ever."""
-    now = time.monotonic()
-    lately = [moment for moment in greeted.get(handle, ()) if now - moment < PATIENCE]
-    greeted[handle] = [*lately, now]
+    lately = _lately(greeted, handle)
+    greeted[handle] = [*lately, time.monotonic()]
     return len(lately) < MOST_GREETINGS
+
+
+def _lately(greeted: dict[str, list[float]], handle: str) -> list[float]:
+    """When a handle was greeted, within the last PATIENCE seconds."""
+    now = time.monotonic()
+    return [moment for moment in greeted.get(handle, ()) if now - moment < PATIENCE]
 
 
 async def fill(url: str, seats: int, seed: int) -> list[Client]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 
@@ -106,6 +107,21 @@ async def test_two_neighbours_greet_who_says_hello_and_two_bots_do_not_greet_for
             await nc.publish("room.chat.bot", b"hello again")
     assert 2 <= greetings <= 2 * neighbours.MOST_GREETINGS
     await nc.close()
+
+
+async def test_a_bot_that_answers_its_greetings_is_not_greeted_again(room: Room):
+    nc = await room.connect()
+    heard = await nc.subscribe("room.chat.*")
+    await nc.publish("room.chat.robot", b"Hello everybody!")
+    lines: list[str] = []
+    with contextlib.suppress(TimeoutError):  # of nats-py: nobody says anything any more
+        while len(lines) < 20:
+            message = await heard.next_msg(timeout=10 if len(lines) < 3 else 0.7)
+            lines.append(message.data.decode())
+            caller = message.subject.split(".")[2]
+            if caller != "robot":
+                await nc.publish("room.chat.robot", f"Hello {caller}!".encode())
+    assert len(lines) == 5, "one hello, two greetings, an answer to each"
 
 
 async def test_a_hub_that_was_away_has_its_services_again():
