@@ -237,10 +237,12 @@ def test_servers_end_with_a_killed_guard_also_when_their_owner_cannot_do_anythin
         assert owner.stdout
         guard, *servers = map(int, owner.stdout.readline().split())
         psutil.Process(owner.pid).suspend()
-        psutil.Process(guard).kill()
-        for server in servers:
-            gone(server)
-        owner.kill()
+        try:
+            psutil.Process(guard).kill()
+            for server in servers:
+                gone(server)
+        finally:
+            owner.kill()
     for left in own_temp.iterdir():  # the next start sweeps it: the test below
         shutil.rmtree(left)
 

@@ -101,7 +101,8 @@ def function_of(look: Look, name: str) -> Callable[..., Awaitable[Any]]:
     notebook="12",
     hints=(
         "Three endings: the total, 404, 400. Take the order apart inside a `try`, the quantity with "
-        "`int(...)`; whatever goes wrong there is a 400. Whether the sku is among the prices is a question for afterwards.",
+        "`int(...)`; whatever goes wrong there is a 400. Whether the sku is among the prices is a "
+        "question for afterwards.",
         "`json.loads` and `int` raise ValueError, a missing key KeyError, an order that is no object "
         "TypeError. After `await refuse(...)` leave the callback with `return`.",
     ),

@@ -186,7 +186,9 @@ async def in_thread(function: Callable[..., Any], *arguments: Any) -> str:
         try:
             function(*arguments)
         except Exception as error:  # noqa: BLE001 - whatever it raises is told to the learner
-            raised.append(f"{function.__name__} raised {type(error).__name__}: {error}")
+            told = f"{function.__name__} raised {type(error).__name__}: {error}"
+            of_the_wire = isinstance(error, OSError | AssertionError)
+            raised.append(f"{told}. {FRAMING}" if of_the_wire else told)
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(done.set)
 
@@ -261,7 +263,7 @@ async def _expect_delivery(look: Look, publish_many: Callable[..., Any]) -> str:
     before = {c["cid"] for c in await _closed(look)}
     problem = await in_thread(publish_many, "wire.odd", ODD_PAYLOAD, ODD_COUNT)
     if problem:
-        look.expect(False, "", f"{problem}. {FRAMING}")
+        look.expect(False, "", problem)
         return problem
     await gather_until_quiet(heard, ODD_COUNT, patience=1.0)
     look.expect(
