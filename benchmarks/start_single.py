@@ -6,7 +6,7 @@ their ratio; exits 1 when labkit takes more than 1.3 times as long.
 
 from __future__ import annotations
 
-import json
+import marshal
 import statistics
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def bare_with_guard() -> float:
         stdout=subprocess.DEVNULL,
     )
     assert guard.stdin
-    guard.stdin.write((json.dumps(request) + "\n").encode())
+    guard.stdin.write(marshal.dumps(request))
     guard.stdin.flush()
     wait_until(lambda: read_info(client), 10, "the bare server to answer")
     took = time.perf_counter() - began

@@ -5,28 +5,31 @@ the owner (a notebook's kernel, a script, pytest) holds open: when the owner end
 ends, the pipe closes, and the guard kills the servers and removes FOLDER. It is no supervisor:
 it restarts nothing and keeps no state.
 
-A line in, JSON: {"id": …, "argv": […], "cwd": …, "output": file} starts a process;
+What goes in: {"id": …, "argv": […], "cwd": …, "output": file} starts a process;
 {"id": …, "links": {…}} is an order for the forwarder, a thread of this process (forwarder.py), which
 saves the start of another Python.
-Lines out, JSON: {"id": …, "pid": N} or {"id": …, "error": "…"}, later {"id": …, "exit": code}, and
+What comes out: {"id": …, "pid": N} or {"id": …, "error": "…"}, later {"id": …, "exit": code}, and
 {"id": …, "answer": {…}} from the forwarder.
+
+Every server waits for this start of Python, so only built-in modules are imported before the first
+one is on its way: the same Python at both ends talks marshal (json, signal and subprocess take as
+long to import as two servers take to start).
 """
 
-import json
+import _thread
+import marshal
 import os
-import signal
-import subprocess
 import sys
-import threading
 import time
 
 FOLDER_REMOVAL_TIMEOUT = 5.0  # seconds; Windows frees a killed process's files a little later
+SIGKILL = 9  # on every Unix
 
 
 def say(event):
     """Tell the owner; when the owner is gone there is nobody to tell."""
     try:
-        os.write(1, (json.dumps(event) + "\n").encode())
+        os.write(1, marshal.dumps(event))
     except OSError:
         pass
 
@@ -44,7 +47,7 @@ def lifeline():
     import fcntl
 
     end, held = os.pipe()
-    fcntl.fcntl(end, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(end, fcntl.F_SETSIG, SIGKILL)
     fcntl.fcntl(end, fcntl.F_SETFL, os.O_ASYNC)
     return end, held
 
@@ -56,23 +59,55 @@ def tie(end, pid):
     fcntl.fcntl(end, fcntl.F_SETOWN, pid)
 
 
+class Child:
+    """What is needed here of subprocess.Popen, which it stands in for except on Windows."""
+
+    def __init__(self, argv, cwd, stdin, output):
+        os.chdir(cwd)
+        self.pid = os.posix_spawn(
+            argv[0],
+            argv,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, stdin, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+            ],
+            setpgroup=0,
+        )
+
+    def wait(self):
+        """Its exit code, once it has ended; None for all but the first thread that is told."""
+        try:
+            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        except ChildProcessError:
+            return None
+
+    def kill(self):
+        try:
+            os.kill(self.pid, SIGKILL)
+        except ProcessLookupError:
+            pass  # it has just ended
+
+
+def spawn(argv, cwd, stdin, output):
+    """Start a process in a group of its own, so that an interrupt of the owner does not reach it."""
+    if sys.platform != "win32":
+        return Child(argv, cwd, stdin, output)
+    import subprocess
+
+    apart = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    return subprocess.Popen(
+        argv, cwd=cwd, stdin=stdin, stdout=output, stderr=output, creationflags=apart
+    )
+
+
 def start(request, children):
-    """Start one process in a group of its own, so that an interrupt of the owner does not reach it."""
-    if sys.platform == "win32":
-        apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    else:
-        apart = {"process_group": 0}
+    """Start what is asked for, and say so."""
     end, held = lifeline()
     try:
         with open(request["output"], "ab") as output:
-            child = subprocess.Popen(
-                request["argv"],
-                cwd=request["cwd"],
-                stdin=end,
-                stdout=output,
-                stderr=output,
-                **apart,
-            )
+            child = spawn(request["argv"], request["cwd"], end, output.fileno())
     except OSError as error:
         say({"id": request["id"], "error": str(error)})
         close(held)
@@ -84,12 +119,13 @@ def start(request, children):
         os.close(end)
     children[request["id"]] = child
     say({"id": request["id"], "pid": child.pid})
-    threading.Thread(target=report, args=(request["id"], child, held), daemon=True).start()
+    _thread.start_new_thread(report, (request["id"], children, held))
 
 
-def report(name, child, held):
+def report(name, children, held):
     """Reap the child and say how it ended."""
-    code = child.wait()
+    code = children[name].wait()
+    children.pop(name)
     close(held)
     say({"id": name, "exit": code})
 
@@ -105,15 +141,12 @@ def begin_forwarding(request):
 
     It listens when this returns: servers that are started afterwards may dial it at once.
     """
-    from importlib import util
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    from forwarder import Forwarder
 
-    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "forwarder.py")
-    spec = util.spec_from_file_location("forwarder", beside)
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    forwarder = module.Forwarder(say)
+    forwarder = Forwarder(say)
     forwarder.carry_out(request)
-    threading.Thread(target=forwarder.run, name="forwarder", daemon=True).start()
+    _thread.start_new_thread(forwarder.run, ())
     return forwarder
 
 
@@ -122,7 +155,7 @@ def hold_lock(folder):
 
     Who looks whether it is held (`labkit ps`) holds it for an instant: wait for that.
     """
-    handle = open(os.path.join(folder, "guard.lock"), "w")
+    handle = open(os.path.join(folder, "guard.lock"), "wb")
     if sys.platform == "win32":
         import msvcrt
 
@@ -155,33 +188,48 @@ def remove_outside(folder):
         pass  # none listed, or gone already
 
 
-def leave(_signal, _frame):
-    """A polite end asked for by `labkit stop`, the session or the system: the same way out."""
-    raise SystemExit(0)
+def leave_politely():
+    """Take the same way out when `labkit stop`, the session or the system asks for it."""
+    import signal
 
+    def leave(_signal, _frame):
+        raise SystemExit(0)
 
-def main():
-    folder = sys.argv[1]
-    children, forwarder = {}, None
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), leave)
     signal.signal(signal.SIGINT, lambda _signal, _frame: None)  # ignoring would be inherited
+
+
+def serve(children):
+    """Carry out what the owner asks for, until it is gone."""
+    forwarder, polite = None, False
+    while True:
+        try:
+            request = marshal.load(sys.stdin.buffer)
+        except (EOFError, ValueError, TypeError):
+            return  # ended, perhaps in the middle of a request
+        if "argv" in request:
+            start(request, children)
+            if not polite:
+                leave_politely()
+                polite = True
+        elif forwarder is None:
+            forwarder = begin_forwarding(request)
+        else:
+            forwarder.order(request)
+
+
+def main():
+    folder, children = sys.argv[1], {}
     lock = hold_lock(folder)
     try:
-        for line in sys.stdin:
-            request = json.loads(line)
-            if "links" in request:
-                if forwarder is None:
-                    forwarder = begin_forwarding(request)
-                else:
-                    forwarder.order(request)
-            else:
-                start(request, children)
+        serve(children)
     finally:
-        for child in children.values():
+        left = list(children.values())
+        for child in left:
             child.kill()  # their data goes with them: there is nothing to save by a slower end
-        for child in children.values():
+        for child in left:
             child.wait()
         remove_outside(folder)
         lock.close()

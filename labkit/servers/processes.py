@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import marshal
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from labkit.servers.errors import LabError
 from labkit.servers.wait import wait_until
@@ -228,7 +229,7 @@ class Guard:
                 "start, break and stop it there"
             )
         try:
-            pipe.write((json.dumps(request) + "\n").encode())
+            pipe.write(marshal.dumps(request))
             pipe.flush()
         except (OSError, ValueError):
             raise self._is_gone() from None
@@ -244,8 +245,7 @@ class Guard:
         """Take the guard's word on what started and what ended, until it is gone."""
         assert self._process.stdout is not None
         with self._process.stdout as events:
-            for line in events:
-                event = json.loads(line)
+            while event := _next(events):
                 with self._changed:
                     if "answer" in event:
                         self._answers[event["id"]] = event["answer"]
@@ -276,6 +276,15 @@ class Guard:
             lines = (self.folder / "guard.log").read_text(errors="replace").strip().splitlines()
             return lines[-1] if lines else ""
         return ""
+
+
+def _next(events: IO[bytes]) -> dict[str, Any] | None:
+    """What the guard says next; None when it is gone."""
+    try:
+        event: dict[str, Any] = marshal.load(events)
+    except (EOFError, ValueError, TypeError):  # ended, perhaps in the middle of a word
+        return None
+    return event
 
 
 def _as_file_name(label: str) -> str:

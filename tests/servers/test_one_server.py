@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import marshal
 import os
 import shutil
 import socket
@@ -368,16 +369,15 @@ def test_who_looks_at_the_lock_at_the_wrong_moment_does_no_harm(tmp_path: Path):
             [sys.executable, "-I", "-S", str(processes.GUARD), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
         )
         processes.wait_until(
             lambda: str(folder / "guard.lock") in [f.path for f in _files(guard.pid)],
             10,
             "the guard to come to its lock",
         )
-    order = f'{{"id": 1, "argv": ["true"], "cwd": "/", "output": "{os.devnull}"}}\n'
-    said, _ = guard.communicate(order, timeout=10)
-    assert '"pid"' in said
+    order = {"id": 1, "argv": [shutil.which("true")], "cwd": "/", "output": os.devnull}
+    said, _ = guard.communicate(marshal.dumps(order), timeout=10)
+    assert "pid" in marshal.loads(said)
     assert guard.returncode == 0
 
 
