@@ -126,6 +126,15 @@ def normal(notebook: Notebook, prefix: str) -> Notebook:
 
 def minutes() -> dict[str, dict[str, int]]:
     """Minutes of each notebook, by its number: "room" with everybody there, "home" taken home."""
+    return {number: said for number, said in _minutes().items() if number.isdigit()}
+
+
+def exercise_minutes() -> dict[str, int]:
+    """Minutes that somebody who has not seen NATS needs for each exercise, by its id."""
+    return _minutes().get("exercises", {})
+
+
+def _minutes() -> dict[str, dict[str, int]]:
     path = course_folder() / MINUTES
     found: dict[str, dict[str, int]] = tomllib.loads(path.read_text()) if path.exists() else {}
     return found

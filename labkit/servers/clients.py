@@ -56,8 +56,13 @@ class Clients:
         )
         self._closing = False
 
-    async def connect(self, server: Server, **options: Any) -> nats.aio.client.Client:
-        """A client of this server. Raises TopologyError when it is not accepted within 5 s."""
+    async def connect(
+        self, server: Server, *, replace: bool = False, **options: Any
+    ) -> nats.aio.client.Client:
+        """A client of this server; with `replace`, open ones of the same name are closed first.
+
+        Raises TopologyError when it is not accepted within 5 s.
+        """
         from labkit.servers.client import Client
 
         if server.state != "running":
@@ -65,6 +70,8 @@ class Clients:
                 f"{server.name} does not answer clients, it is {server.state}; "
                 f"lab[{server.name!r}].{'resume' if server.state == 'paused' else 'start'}() helps"
             )
+        if replace:
+            await self._close(options.get("name"))
         self._count += 1
         options.setdefault("name", f"client-{self._count}")
         options.setdefault("reconnect_time_wait", RECONNECT_WAIT)
@@ -116,6 +123,17 @@ class Clients:
             await task
         finally:
             task.cancel()  # or it would go on trying when nobody waits any more
+
+    async def _close(self, name: str | None) -> None:
+        """Close the open clients of this name, and return when those of this loop are closed."""
+        here = asyncio.get_running_loop()
+        for client, loop in list(self._open.items()):
+            if client.options["name"] != name or client.is_closed:
+                continue
+            if loop is here:
+                await client.close()
+            elif loop.is_running():
+                loop.call_soon_threadsafe(_close_soon, client)
 
     async def settle(self) -> None:
         """Return when the servers have seen what the connected clients have sent so far."""

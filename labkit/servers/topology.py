@@ -107,9 +107,17 @@ class Lab(Mapping[str, Server]):
             self.context = path.stem
 
     async def connect(
-        self, server: str | None = None, *, credentials: str | None = None, **options: Any
+        self,
+        server: str | None = None,
+        *,
+        credentials: str | None = None,
+        replace: bool = False,
+        **options: Any,
     ) -> nats.aio.client.Client:
         """An ordinary nats-py client of the named server, or of the first one that runs.
+
+        With `replace`, clients of the same `name` that this lab handed out are closed first: a cell
+        that connects one may then run again and again.
 
         `credentials` is a name in `lab.credentials`, which holds what was made at the start, in
         the words of a `nats` context: user and password, nkey, creds, ca, cert, key. `options` are
@@ -121,7 +129,7 @@ class Lab(Mapping[str, Server]):
         target = self[server] if server else self._first_running()
         login = self._login(credentials) if credentials is not None else {}
         try:
-            return await self.clients.connect(target, **{**login, **options})
+            return await self.clients.connect(target, replace=replace, **{**login, **options})
         except clients.RefusedError as error:
             there = ", ".join(map(repr, self.credentials))
             if not there or credentials is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -191,33 +190,3 @@ def test_the_command_checks_changes_and_says_what_it_did(
 def test_an_unknown_number_gets_the_near_one():
     with pytest.raises(notebooks.NotebookError, match="no notebook '111'; did you mean '11'"):
         notebooks.find("111")
-
-
-def test_every_notebook_has_its_minutes_in_its_header_and_in_the_readme():
-    readme = (notebooks.course_folder().parent / "README.md").read_text("utf-8")
-    planned = notebooks.minutes()
-    assert set(planned) == {notebooks.number(path) for path in notebooks.every_notebook()}
-    for path in notebooks.every_notebook():
-        said = planned[notebooks.number(path)]
-        assert notebooks.in_words(said) in notebooks.read(path).cells[0].source, path.name
-        total = " + ".join(f"{n}{' at home' * (k == 'home')}" for k, n in said.items())
-        (row,) = [line for line in readme.splitlines() if line.startswith(f"| [{path.stem[:2]} ")]
-        assert row.split("|")[2].strip() == total, row
-
-
-def test_an_hour_has_fifty_minutes_in_the_room():
-    hours: dict[str, int] = {}
-    for number, said in notebooks.minutes().items():
-        hours[number[0]] = hours.get(number[0], 0) + said.get("room", 0)
-    assert all(total <= 50 for total in hours.values()), hours
-
-
-def test_the_notes_of_a_lecture_add_up_to_its_minutes():
-    for path in filter(notebooks.is_slides, notebooks.every_notebook()):
-        cells = notebooks.read(path).cells
-        notes = [
-            c.source for c in cells if c.metadata.get("slideshow", {}).get("slide_type") == "notes"
-        ]
-        spoken = [int(m[1]) for note in notes if (m := re.match(r"\*(\d+) minutes?\.\*", note))]
-        assert len(spoken) == len(notes), "each note begins with its minutes"
-        assert sum(spoken) == notebooks.minutes()[notebooks.number(path)]["room"]

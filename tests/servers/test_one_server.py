@@ -139,6 +139,17 @@ async def test_what_nats_py_closes_a_client_for_is_shown_and_kept(capsys):
         assert [entry.client for entry in lab.clients.errors] == ["careless"]
 
 
+async def test_a_client_that_replaces_another_is_the_only_one_of_its_name():
+    with labkit.start("single") as lab:
+        others = [await lab.connect(name="other") for _ in range(2)]
+        first = await lab.connect(name="worker", replace=True)
+        second = await lab.connect(name="worker", replace=True)
+        open_ones = [c["name"] for c in lab["n1"].monitor("connz")["connections"]]
+        assert sorted(open_ones) == ["other", "other", "worker"]
+        assert first.is_closed and second.is_connected
+        assert all(other.is_connected for other in others)
+
+
 async def test_an_error_that_repeats_is_shown_once_and_kept_each_time(capsys):
     with labkit.start("single") as lab:
         nc = await lab.connect(name="slow")

@@ -1,2 +1,3 @@
 # says: does a callback, or a task, take the messages while other cells run?
+collector = await lab.connect(name="collector", replace=True)
 readings = await collector.subscribe("metrics.*.cpu")

@@ -1,3 +1,4 @@
+pricing = await lab.connect(name="pricing", replace=True)
 orders = await pricing.subscribe("price.*")
 
 

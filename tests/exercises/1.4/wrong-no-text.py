@@ -1,4 +1,7 @@
 # says: an unknown sku must get the headers Nats-Service-Error and Nats-Service-Error-Code: 404
+pricing = await lab.connect(name="pricing", replace=True)
+
+
 async def total(message):
     headers, answer = {}, b""
     try:

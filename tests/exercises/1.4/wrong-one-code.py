@@ -1,4 +1,7 @@
 # says: what is no order must get the headers
+pricing = await lab.connect(name="pricing", replace=True)
+
+
 async def total(message):
     try:
         order = json.loads(message.data)

@@ -1,4 +1,7 @@
 # says: got b'error 404' without headers
+pricing = await lab.connect(name="pricing", replace=True)
+
+
 async def total(message):
     try:
         order = json.loads(message.data)

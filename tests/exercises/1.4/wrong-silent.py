@@ -1,4 +1,7 @@
 # says: no answer to {"sku": "Z-9", "quantity": 1}, an empty message
+pricing = await lab.connect(name="pricing", replace=True)
+
+
 async def total(message):
     order = json.loads(message.data)
     cents = prices[order["sku"]] * order["quantity"]

@@ -1,4 +1,7 @@
 # says: It listens on price
+pricing = await lab.connect(name="pricing", replace=True)
+
+
 async def total(message):
     await message.respond(b"24360")
 

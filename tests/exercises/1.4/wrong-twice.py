@@ -1,4 +1,7 @@
 # says: pricing has 2 subscriptions, and each answers
+pricing = await lab.connect(name="pricing", replace=True)
+
+
 async def total(message):
     await message.respond(b"24360")
 
