@@ -166,14 +166,23 @@ class Progress:
 
 
 def progress(notebook: str | None = None) -> Progress:
-    """The exercises of the course, or of one notebook ("11"), and how they stand."""
-    from labkit.course.exercises import registry
+    """The exercises of the course, or of one notebook ("11"), and how they stand.
 
+    Raises UnknownExerciseError for a notebook that has none.
+    """
+    from labkit.course.exercises import UnknownExerciseError, registry
+
+    wanted = None if notebook is None else str(notebook)
+    there = sorted({exercise.notebook for exercise in registry().values()})
+    if wanted is not None and wanted not in there:
+        raise UnknownExerciseError(
+            f"no exercises in a notebook {wanted!r}; they are in {', '.join(there)}"
+        )
     entries = load()
     rows = []
     for exercise in registry().values():
         entry = entries.get(exercise.id, Entry())
-        if notebook in (None, exercise.notebook):
+        if wanted in (None, exercise.notebook):
             rows.append(
                 Row(
                     exercise.notebook,

@@ -161,6 +161,14 @@ def test_progress_is_kept_in_the_workspace(ws: Path):
     assert labkit.progress().summary.startswith("1 of ")
 
 
+def test_progress_of_a_notebook_takes_its_number_as_a_number_too(ws: Path):
+    assert repr(labkit.progress(11)) == repr(labkit.progress("11"))
+    with pytest.raises(
+        exercises.UnknownExerciseError, match="no exercises in a notebook '77'; they are in 00, 11"
+    ):
+        labkit.progress("77")
+
+
 def test_progress_is_found_from_a_folder_of_the_workspace(ws: Path, monkeypatch):
     monkeypatch.delenv(progress.WORKSPACE_VARIABLE)
     (ws / "1-hour").mkdir()

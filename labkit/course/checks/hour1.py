@@ -66,6 +66,24 @@ def subscriptions(open_connections: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
+async def hears(look: Look, name: str, subject: str) -> bool:
+    """Whether an open connection of this name hears this subject, as the server matches it."""
+    server = next(iter(look.lab.values()))
+    found = await asyncio.to_thread(server.monitor, "subsz", subs=True, test=subject, limit=1000)
+    hearing = {subscription.get("cid") for subscription in found.get("subscriptions_list") or []}
+    return any(connection["cid"] in hearing for connection in await connections(look, name))
+
+
+def expect_subscribed(look: Look, name: str, found: list[dict[str, Any]]) -> None:
+    """End the check where these connections, all of this name, have no subscription yet."""
+    if not found:
+        look.not_attempted(f'no client is named "{name}" yet: run the exercise\'s cell')
+    if not subscriptions(found):
+        look.not_attempted(
+            f'the client named "{name}" has no subscription yet; subscribing needs an `await`'
+        )
+
+
 def subjects(names: Any) -> str:
     """Subscription names as a person wrote them."""
     return ", ".join(sorted({name.partition(" ")[2] for name in names}))
@@ -93,12 +111,7 @@ async def gather_until_quiet(messages: list[Any], wanted: int, patience: float =
 )
 async def european_stores(look: Look) -> None:
     """Publishes probes and reads in /connz which of them reached the learner's subscriptions."""
-    if not subscriptions(await newest_connection(look, "eu-stores")):
-        look.not_attempted(
-            'no client named "eu-stores" has a subscription yet; is an `await` missing?'
-            if await connections(look, "eu-stores")
-            else 'no client is named "eu-stores" yet'
-        )
+    expect_subscribed(look, "eu-stores", await newest_connection(look, "eu-stores"))
     probe = await look.connect()
     reached: dict[str, list[str]] = {}
     for subject in EUROPE + ELSEWHERE:
@@ -146,8 +159,7 @@ async def european_stores(look: Look) -> None:
 async def fan_in(look: Look) -> None:
     """Plays the three hosts, each on its own connection, and reads what reaches the dashboard."""
     collectors = await connections(look, "collector")
-    if not subscriptions(collectors):
-        look.not_attempted('no client named "collector" has a subscription yet')
+    expect_subscribed(look, "collector", collectors)
     subscribed = [name for name in subscriptions(collectors) if " metrics" in name]
     if not subscribed:
         look.expect(
@@ -283,8 +295,15 @@ def is_slow_consumer(error: Exception) -> bool:
 async def cured(look: Look) -> None:
     """Sends the burst, counts what was stored, and watches the connection and the event loop."""
     recorders = await connections(look, "recorder")
-    if not subscriptions(recorders):
-        look.not_attempted('no client named "recorder" has a subscription yet')
+    expect_subscribed(look, "recorder", recorders)
+    if not await hears(look, "recorder", "readings"):
+        look.expect(
+            False,
+            "",
+            f"the recorder listens on {subjects(subscriptions(recorders))}: with that it hears "
+            "nothing on readings",
+        )
+        return
     probe = await look.connect()
     stored: list[bytes] = []
 

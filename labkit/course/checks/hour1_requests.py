@@ -7,11 +7,19 @@ import inspect
 import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from labkit.course.checks.hour1 import ANEW, connections, errors_since, newest_error, raised
+from labkit.course.checks.hour1 import (
+    ANEW,
+    connections,
+    errors_since,
+    expect_subscribed,
+    hears,
+    newest_error,
+    raised,
+)
 from labkit.course.exercises import Look, exercise
 
 ANSWER_TIMEOUT = 2.0  # seconds for an answer that takes a responder no time
@@ -111,9 +119,16 @@ async def reports_errors(look: Look) -> None:
     """Asks for totals, for what has no price, and for nonsense; looks at each answer's headers."""
     from nats.errors import NoRespondersError
 
-    found = [s for s in subjects_of(await connections(look, "pricing")) if "_INBOX." not in s]
-    if not found:
-        look.not_attempted('no client named "pricing" has a subscription yet')
+    open_ones = await connections(look, "pricing")
+    expect_subscribed(look, "pricing", open_ones)
+    found = [s for s in subjects_of(open_ones) if "_INBOX." not in s]
+    if not await hears(look, "pricing", "price.total"):
+        look.expect(
+            False,
+            "",
+            f"pricing listens on {', '.join(found)}: with that it hears nothing on price.total",
+        )
+        return
     look.expect(
         len(found) == 1,
         "pricing has one subscription",
@@ -136,7 +151,7 @@ async def reports_errors(look: Look) -> None:
     look.expect(
         not silent,
         f"{len(asked)} questions, {len(asked)} answers",
-        f"no answer to {_quoted(silent)}{_why_silent(look, found, last)}",
+        f"no answer to {_quoted(silent)}{_why_silent(look, last)}",
     )
     if len(silent) == len(asked):
         return
@@ -189,11 +204,10 @@ def _quoted(orders: list[bytes]) -> str:
     return ", ".join(order.decode() or "an empty message" for order in dict.fromkeys(orders))
 
 
-def _why_silent(look: Look, found: list[str], last: Any) -> str:
-    """Why there was no answer: what the callback raised since `last`, or where pricing listens."""
+def _why_silent(look: Look, last: Any) -> str:
+    """Why there was no answer: what the callback raised since `last`, or what it may have left out."""
     return raised([e for e in errors_since(look, last) if e.client == "pricing"]) or (
-        "; does the callback return without answering, or without `await` before respond or refuse? "
-        f"It listens on {', '.join(found)}"
+        "; does the callback return without answering, or without `await` before respond or refuse?"
     )
 
 
@@ -265,6 +279,13 @@ async def drained_under_load(look: Look) -> None:
         f"{len(workers)} workers listen on resize, not three. {ANEW}",
     ):
         return
+    others = await _others_on_resize(look, workers.keys())
+    if not look.expect(
+        not others,
+        "and nobody else",
+        f"{', '.join(others)} listens on resize too, and takes requests from the three. {ANEW}",
+    ):
+        return
     load, last = Load(await look.connect()), newest_error(look)
     sending = asyncio.create_task(load.run())
     await load.enough.wait()
@@ -294,6 +315,17 @@ async def drained_under_load(look: Look) -> None:
         f"{REQUESTS:,} of {REQUESTS:,} requests were answered",
         _lost(load.ended),
     )
+
+
+async def _others_on_resize(look: Look, workers: Collection[int]) -> list[str]:
+    """The names of the clients that listen on resize and are none of these workers."""
+    server = next(iter(look.lab.values()))
+    found = await asyncio.to_thread(server.monitor, "connz", subs="detail")
+    return [
+        connection.get("name") or f"client {connection['cid']}"
+        for connection in found["connections"]
+        if connection["cid"] not in workers and listening([connection], "resize")
+    ]
 
 
 async def _subscribed(look: Look) -> set[int]:

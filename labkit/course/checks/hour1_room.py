@@ -256,6 +256,14 @@ async def lottery(look: Look) -> None:
     winners = await ask(host, "room.draw", str(DRAWS).encode())
     won = sum(wins for name, wins in winners.items() if name not in people)
     share = f"of {DRAWS:,} draws"
+    if not look.expect(
+        won > 0 and ("me" not in winners or "me" in await ask(host, "room.guestbook.guests")),
+        "the winner's name was yours",
+        "the winner's name was the word me; respond with the name in it, me.encode()"
+        if won
+        else f"your tickets won {share}, and your name was never said: is `me` a neighbour's name?",
+    ):
+        return
     look.expect(
         won >= LEAST_WINS,
         f"{share}, you won about twice as many as anybody with one ticket",

@@ -1,0 +1,9 @@
+# says: takes-some listens on resize too, and takes requests from the three
+workers = [await lab.connect(name=f"worker-{n}", replace=True) for n in (1, 2, 3)]
+stranger = await lab.connect(name="takes-some", replace=True)
+for worker in [*workers, stranger]:
+    await worker.subscribe("resize", queue="resizers", cb=resize)
+
+
+async def drain_one():
+    await workers[1].drain()

@@ -1,0 +1,10 @@
+# says: your name was never said: is `me` a neighbour's name?
+player = await room.connect(name="player", replace=True)
+
+
+async def won(message):
+    await message.respond(b"jean")
+
+
+for _ in range(2):
+    await player.subscribe("room.lottery", queue="lottery", cb=won)
