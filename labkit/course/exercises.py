@@ -13,6 +13,7 @@ import functools
 import html
 import importlib
 import pkgutil
+import re
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -180,7 +181,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         colour = {"right": "#2e7d32", "wrong": "#c77700", "not yet": "#777"}[self.outcome]
-        lines = "".join(f"<div>{html.escape(line)}</div>" for line in self.lines)
+        lines = "".join(f"<div>{_as_html(line)}</div>" for line in self.lines)
         offer = f"<div><i>{html.escape(self.offer)}</i></div>" if self.offer else ""
         return (
             f"<div style='border-left:4px solid {colour};padding-left:10px'>"
@@ -233,6 +234,11 @@ async def _check(exercise: Exercise, answer: Any) -> Result:
     result = Result(exercise.id, outcome, tuple(_line(outcome, *line) for line in look.lines))
     progress.record(exercise.id, outcome)
     return result
+
+
+def _as_html(text: str) -> str:
+    """A sentence for the page, with what stands between backticks set as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _line(outcome: Outcome, met: bool, text: str) -> str:
@@ -292,9 +298,8 @@ class Hint:
     def _repr_html_(self) -> str:
         parts = []
         for step, text in enumerate(self.steps[: self.shown], start=1):
-            shown = html.escape(text)
             last = step == len(self.steps)
-            body = f"a solution<pre>{shown}</pre>" if last else shown
+            body = f"a solution<pre>{html.escape(text)}</pre>" if last else _as_html(text)
             parts.append(f"<div><b>Hint {step} of {len(self.steps)}</b>: {body}</div>")
         return (
             "<div style='border-left:4px solid #1e73be;padding-left:10px'>"

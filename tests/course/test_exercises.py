@@ -147,6 +147,7 @@ def test_each_hint_shows_one_step_more_and_the_third_is_the_solution():
     assert repr(hint("1.1")) == third, "after the last there is no other"
     assert repr(hint("1.1", 1)).count("Hint") == 1
     assert "<pre>" in hint("1.1", 3)._repr_html_()
+    assert "<code>&gt;</code> for one or more" in hint("1.1", 3)._repr_html_()
 
 
 def test_progress_is_kept_in_the_workspace(ws: Path):
