@@ -102,10 +102,14 @@ def _order(id: str) -> tuple[int, int, str]:
 
 def get(id: str) -> Exercise:
     """The exercise with this id. Raises UnknownExerciseError with the near ones."""
+    if not isinstance(id, str):
+        raise UnknownExerciseError(
+            f'an exercise is named in quotes, as in check("1.1"), not {id!r}'
+        )
     known = registry()
     if id in known:
         return known[id]
-    near = difflib.get_close_matches(str(id), known, 3, 0.5)
+    near = difflib.get_close_matches(id, known, 3, 0.5)
     raise UnknownExerciseError(
         f"there is no exercise {id!r}; "
         + (

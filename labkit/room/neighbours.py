@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import nats
+import nats.errors
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -30,6 +31,7 @@ COLOURS = ("red", "green", "blue", "yellow", "violet", "orange", "black", "white
 FOODS = ("noodles", "dumplings", "pizza", "falafel", "curry", "soup", "waffles", "tacos")
 MOST_GREETINGS = 5  # that a neighbour gives to a handle within PATIENCE seconds
 PATIENCE = 5.0
+MOST_LINES = 1000  # of the chat that wait for a neighbour; in a flood the rest is not heard
 GREETINGS = ("Hello", "Hi", "Welcome", "Good to see you")
 
 
@@ -59,7 +61,11 @@ def people(seats: int, seed: int) -> list[Neighbour]:
 async def sit_down(url: str, neighbour: Neighbour, everybody: frozenset[str]) -> Client:
     """Connect a neighbour to the server at `url`, and let it take part; returns its connection."""
     nc = await nats.connect(
-        url, name=neighbour.name, reconnect_time_wait=0.25, max_reconnect_attempts=-1
+        url,
+        name=neighbour.name,
+        reconnect_time_wait=0.25,
+        max_reconnect_attempts=-1,
+        error_cb=_not_heard,
     )
     for entry in neighbour.entries:
         await nc.request(f"room.guestbook.sign.{neighbour.name}", entry.encode(), timeout=5)
@@ -84,9 +90,15 @@ async def sit_down(url: str, neighbour: Neighbour, everybody: frozenset[str]) ->
 
     await nc.subscribe("room.rollcall", cb=say_name)
     await nc.subscribe("room.lottery", queue="lottery", cb=say_name)
-    await nc.subscribe("room.chat.*", cb=chat)
+    await nc.subscribe("room.chat.*", cb=chat, pending_msgs_limit=MOST_LINES)
     await nc.flush()
     return nc
+
+
+async def _not_heard(error: Exception) -> None:
+    """Lines beyond MOST_LINES are dropped, and that is all right; anything else is told."""
+    if not isinstance(error, nats.errors.SlowConsumerError):
+        print(f"{type(error).__name__}: {error}", flush=True)
 
 
 def _feels_addressed(name: str, handle: str, everybody: frozenset[str]) -> bool:

@@ -33,6 +33,10 @@ LONGEST_ENTRY = 200  # characters
 MOST_DRAWS = 5000  # in one request
 AT_ONCE = 100  # draws that wait for their answers at the same time
 DRAW_TIMEOUT = 2.0  # seconds for a winner to answer
+SILENT = "(no answer)"  # in the place of a winner's name
+MOST_SILENT = (
+    100  # draws without an answer; then no more is drawn, or others would wait for minutes
+)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,30}")
 
 
@@ -131,11 +135,15 @@ async def _lottery(nc: Client) -> None:
         if not 1 <= number <= MOST_DRAWS:
             raise RefusedError(400, f"{text[:20]!r} is no number of draws; 1 to {MOST_DRAWS}")
         winners: Counter[str] = Counter()
-        left = number
-        while left:
-            drawn = await asyncio.gather(*(_winner(nc) for _ in range(min(left, AT_ONCE))))
-            winners.update(drawn)
-            left -= len(drawn)
+        draws = iter(range(number))
+
+        async def one_after_another() -> None:
+            for _ in draws:
+                winners[await _winner(nc)] += 1
+                if winners[SILENT] >= MOST_SILENT:
+                    return
+
+        await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
         return dict(winners.most_common())
 
     await _add(service, "draw", "room.draw", draw)
@@ -148,7 +156,7 @@ async def _winner(nc: Client) -> str:
     except nats.errors.NoRespondersError:
         return "(nobody plays)"
     except nats.errors.TimeoutError:
-        return "(no answer)"
+        return SILENT
 
 
 async def _add(service: Service, name: str, subject: str, answer: Answer) -> None:

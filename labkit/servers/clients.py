@@ -135,6 +135,14 @@ class Clients:
             elif loop.is_running():
                 loop.call_soon_threadsafe(_close_soon, client)
 
+    def connected(self, server_url: str) -> list[nats.aio.client.Client]:
+        """The clients that this lab handed out and that are connected to this server now."""
+        return [
+            client
+            for client in self._open
+            if client.connected_url and client.connected_url.netloc == server_url.partition("//")[2]
+        ]
+
     async def settle(self) -> None:
         """Return when the servers have seen what the connected clients have sent so far."""
         import nats.errors

@@ -73,6 +73,11 @@ async def test_an_unknown_exercise_gets_the_near_one():
         await check("1.3")
 
 
+async def test_an_exercise_named_without_quotes_is_told():
+    with pytest.raises(exercises.UnknownExerciseError, match=r"in quotes.*not 1\.1"):
+        await check(1.1)
+
+
 async def test_with_a_stopped_server_a_check_says_how_to_start_it():
     with labkit.start("single") as lab:
         lab["n1"].stop()

@@ -13,6 +13,7 @@ import pytest
 import labkit
 from labkit.course import jupyter
 from labkit.course.checks import hour1_requests, hour1_wire
+from labkit.room import simulate
 from labkit.servers.clients import ERRORS_KEPT
 from tests.servers import kernels
 
@@ -196,6 +197,38 @@ async def test_a_total_that_is_no_text(lab: labkit.Lab):
     text = await said(labkit.check("1.4"), "wrong")
     assert "not the right total" in text
     assert len(text) < 2000, "a long answer is shown by its beginning"
+
+
+async def test_a_client_that_is_not_named_as_it_should_be(lab: labkit.Lab):
+    await lab.connect(name="eu_stores")
+    text = await said(labkit.check("1.1"), "not yet")
+    assert 'no client is named "eu-stores" yet; connected are: eu_stores' in text
+
+
+async def test_a_code_that_is_a_number(lab: labkit.Lab):
+    pricing = await lab.connect(name="pricing")
+
+    async def total(message):
+        await pricing.publish(message.reply, b"", headers={"Nats-Service-Error-Code": 400})
+
+    await pricing.subscribe("price.total", cb=total)
+    text = await said(labkit.check("1.4"), "wrong")
+    assert 'The value of a header is a text: "400"' in text
+    assert "the totals are right" not in text, "nobody knows"
+
+
+async def test_a_room_lives_on_after_a_bot_that_answered_itself_was_checked():
+    async def answer(message):
+        if b"newcomer" in message.data:
+            await bot.publish("room.chat.newcomer", b"newcomer: yes, inspector?")
+
+    with simulate() as room:
+        nc, bot = await room.connect(), await room.connect(name="bot")
+        await bot.subscribe("room.chat.*", cb=answer)
+        text = await said(labkit.check("1.10", "newcomer"), "wrong")
+        assert "The check has closed its client" in text
+        assert bot.is_closed
+        assert (await nc.request("room.guestbook", timeout=5)).data
 
 
 async def test_a_check_that_is_run_again_after_the_drain(lab: labkit.Lab):

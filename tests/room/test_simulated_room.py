@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 import labkit
-from labkit.room import neighbours, simulate
+from labkit.room import neighbours, services, simulate
 from labkit.room.simulation import Room
 from labkit.servers.errors import LabError
 from tests.servers import kernels
@@ -89,6 +89,36 @@ async def test_every_neighbour_wins_now_and_then(room: Room):
     winners, _, _ = await ask(room, "room.draw", b"1000")
     assert set(winners) == set(NAMES)
     assert sum(winners.values()) == 1000
+
+
+async def test_with_two_tickets_of_the_seat_the_neighbours_still_win_alike(room: Room):
+    """A leaf node that knew of the group elsewhere would hand those draws to one of its own."""
+
+    async def won(message):
+        await message.respond(b"me")
+
+    player = await room.connect()
+    for _ in range(2):
+        await player.subscribe("room.lottery", queue="lottery", cb=won)
+    while "me" not in (await ask(room, "room.draw", b"100"))[0]:
+        pass  # the tickets have not reached the hub yet
+    winners, _, _ = await ask(room, "room.draw", b"2800")
+    await player.close()
+    assert 300 < winners.pop("me") < 500, "two shares of 14: 400 (deviation 19)"
+    assert set(winners) == set(NAMES)
+    assert all(125 < wins < 275 for wins in winners.values()), "200 each (deviation 14)"
+
+
+async def test_a_draw_ends_early_when_winners_are_silent(room: Room):
+    silent = await room.connect()
+    for _ in range(50):
+        await silent.subscribe("room.lottery", queue="lottery")
+    while services.SILENT not in (await ask(room, "room.draw", b"10"))[0]:
+        pass  # not yet at the hub
+    winners, _, _ = await ask(room, "room.draw", b"5000")
+    await silent.close()
+    assert services.MOST_SILENT <= winners[services.SILENT] <= 2 * services.MOST_SILENT
+    assert sum(winners.values()) < 1000, "and the next one who asks gets an answer"
 
 
 async def test_two_neighbours_greet_who_says_hello_and_two_bots_do_not_greet_for_ever(room: Room):

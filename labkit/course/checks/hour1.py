@@ -46,7 +46,12 @@ def raised(errors: list[Any]) -> str:
         text = f"; a callback raised {type(error).__name__}: {error}"
         # what nats-py comes to say when it is given a str, an int or a message to send
         no_bytes = "to bytes" in str(error) or "has no len()" in str(error)
-        return text + (". A payload is bytes: text.encode()" if no_bytes else "")
+        no_text = "'int' object has no attribute 'strip'" in str(error)  # a header's value
+        return (
+            text
+            + (". A payload is bytes: text.encode()" if no_bytes else "")
+            + ('. The value of a header is a text: "400"' if no_text else "")
+        )
     return ""
 
 
@@ -74,13 +79,19 @@ async def hears(look: Look, name: str, subject: str) -> bool:
     return any(connection["cid"] in hearing for connection in await connections(look, name))
 
 
-def expect_subscribed(look: Look, name: str, found: list[dict[str, Any]]) -> None:
+async def expect_subscribed(look: Look, name: str, found: list[dict[str, Any]]) -> None:
     """End the check where these connections, all of this name, have no subscription yet."""
     if not found:
-        look.not_attempted(f'no client is named "{name}" yet: run the exercise\'s cell')
+        server = next(iter(look.lab.values()))
+        said = await asyncio.to_thread(server.monitor, "connz")
+        names = sorted({c["name"] for c in said["connections"] if c.get("name")})
+        look.not_attempted(
+            f'no client is named "{name}" yet; connected are: {", ".join(names) or "none"}'
+        )
     if not subscriptions(found):
         look.not_attempted(
-            f'the client named "{name}" has no subscription yet; subscribing needs an `await`'
+            f'the client named "{name}" has no subscription yet; subscribe with this client, and '
+            "with `await`, in a cell that ends without an error"
         )
 
 
@@ -111,7 +122,7 @@ async def gather_until_quiet(messages: list[Any], wanted: int, patience: float =
 )
 async def european_stores(look: Look) -> None:
     """Publishes probes and reads in /connz which of them reached the learner's subscriptions."""
-    expect_subscribed(look, "eu-stores", await newest_connection(look, "eu-stores"))
+    await expect_subscribed(look, "eu-stores", await newest_connection(look, "eu-stores"))
     probe = await look.connect()
     reached: dict[str, list[str]] = {}
     for subject in EUROPE + ELSEWHERE:
@@ -159,7 +170,7 @@ async def european_stores(look: Look) -> None:
 async def fan_in(look: Look) -> None:
     """Plays the three hosts, each on its own connection, and reads what reaches the dashboard."""
     collectors = await connections(look, "collector")
-    expect_subscribed(look, "collector", collectors)
+    await expect_subscribed(look, "collector", collectors)
     subscribed = [name for name in subscriptions(collectors) if " metrics" in name]
     if not subscribed:
         look.expect(
@@ -197,7 +208,8 @@ async def fan_in(look: Look) -> None:
     missing = (wanted - counted).total()
     if not lines:
         why = raised(errors_since(look, last)) or (
-            "; does a callback, or a task, take the messages while other cells run?"
+            "; does a callback, or a task, take the messages while other cells run, and is there an "
+            "`await` in front of its publish?"
         )
         look.expect(False, "", f"nothing was published on dashboard{why}")
         return
@@ -295,7 +307,7 @@ def is_slow_consumer(error: Exception) -> bool:
 async def cured(look: Look) -> None:
     """Sends the burst, counts what was stored, and watches the connection and the event loop."""
     recorders = await connections(look, "recorder")
-    expect_subscribed(look, "recorder", recorders)
+    await expect_subscribed(look, "recorder", recorders)
     if not await hears(look, "recorder", "readings"):
         look.expect(
             False,
@@ -330,7 +342,7 @@ async def cured(look: Look) -> None:
         + (
             "; the recorder reported a slow consumer: its queue was full"
             if slow
-            else raised(errors)
+            else raised(errors) or "; does the callback `await store(message.data)`?"
         ),
     )
     if not stored and held < STANDSTILL:

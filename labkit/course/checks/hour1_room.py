@@ -10,7 +10,7 @@ import nats.errors
 from nats.micro.request import ERROR_HEADER
 
 from labkit.course.checks.hour1 import errors_since, gather_until_quiet, newest_error, raised
-from labkit.course.exercises import Look, exercise
+from labkit.course.exercises import CLIENT_NAME, Look, exercise
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 ROOM = "room-simulated"  # the topology of labkit.room.simulate
 WELL_READ = "jean"  # a neighbour with a history
 ANSWER_TIMEOUT = 10.0  # seconds for a service of the room
+SILENT = "(no answer)"  # what room.draw counts where a winner said nothing
 FEW_DRAWS = 200  # in which a ticket is never drawn once in ten million times
 DRAWS = 3000
 # With 12 neighbours one ticket wins 231 of 3,000 draws (deviation 15), two win 429 (19), three 600
 # (22). Two tickets fall outside of these bounds less than once in a million checks.
 LEAST_WINS, MOST_WINS = 330, 525
 AFRESH = (
-    "Is an earlier subscription still there? The notebook's first cell opens a new room without it; "
-    "then run the exercise's cell, once"
+    "Run the exercise's cell again, it ends your last attempt; what another client subscribed to ends "
+    "with the room: the notebook's first cell opens a new one"
 )
+FLOOD = 40  # lines after one call: then a bot answers itself, and would for ever
 
 
 def room_of(look: Look) -> Any:
@@ -92,7 +94,7 @@ async def ask(host: Client, subject: str, payload: bytes = b"") -> Any:
 
 @exercise(
     "1.7",
-    title="The guestbook",
+    title="Sign the guestbook",
     notebook="13",
     hints=(
         'Signing is a request: `await nc.request(f"room.guestbook.sign.{me}", b"…")`. The second one '
@@ -206,6 +208,14 @@ async def roll_call(look: Look) -> None:
         )
 
 
+async def _close_who_hears(look: Look, subject: str) -> None:
+    """Close the learner's clients that hear this subject."""
+    hearing = {subscription["cid"] for subscription in await heard_at_the_seat(look, subject)}
+    for client in look.lab.clients.connected(look.lab["seat"].url):
+        if client.client_id in hearing and client.options["name"] != CLIENT_NAME:
+            await client.close()
+
+
 def _collect(found: list[Any]) -> Any:
     async def remember(message: Any) -> None:
         found.append(message)
@@ -215,7 +225,7 @@ def _collect(found: list[Any]) -> Any:
 
 @exercise(
     "1.9",
-    title="The lottery",
+    title="Play, then double your odds",
     notebook="13",
     hints=(
         'A ticket is a subscription on `room.lottery` with `queue="lottery"`, whose callback '
@@ -241,19 +251,21 @@ async def lottery(look: Look) -> None:
     host = await look.connect("hub")
     await link_settled(look, host)
     last = newest_error(look)
-    first = await ask(host, "room.draw", str(FEW_DRAWS).encode())
-    silent = first.get("(no answer)", 0) + first.get("", 0)
-    if not look.expect(
-        not silent,
-        "whoever was drawn said their name",
-        f"in {silent} of {FEW_DRAWS} draws the winner said nothing"
-        + (
-            raised(errors_since(look, last))
-            or "; is `await message.respond(me.encode())` in your callback?"
-        ),
-    ):
-        return
-    winners = await ask(host, "room.draw", str(DRAWS).encode())
+    for draws in (FEW_DRAWS, DRAWS):
+        winners = await ask(host, "room.draw", str(draws).encode())
+        if silent := winners.get(SILENT, 0) + winners.get("", 0):
+            look.expect(
+                False,
+                "",
+                f"in {silent} of {sum(winners.values()):,} draws the winner said nothing"
+                + (
+                    raised(errors_since(look, last))
+                    or "; has each subscription a callback, and is "
+                    "`await message.respond(me.encode())` in it?"
+                ),
+            )
+            return
+    look.expect(True, "whoever was drawn said their name")
     won = sum(wins for name, wins in winners.items() if name not in people)
     share = f"of {DRAWS:,} draws"
     if not look.expect(
@@ -323,8 +335,17 @@ async def chat(look: Look) -> None:
         bool(called),
         f'somebody said "is {me} here?", and you answered',
         f'somebody said "is {me} here?" on room.chat.inspector, and you said nothing within half '
-        f"a second{raised(errors_since(look, last))}",
+        "a second" + (raised(errors_since(look, last)) or "; is `await` in front of your publish?"),
     ):
+        return
+    if len(called) > FLOOD:
+        await _close_who_hears(look, "room.chat.inspector")
+        look.expect(
+            False,
+            "",
+            "your bot answered its own lines, and would have done so for ever: your own lines come back "
+            "to you too. The check has closed its client; mend it, and run the exercise's cell again",
+        )
         return
     subjects = {subject for subject, _ in called}
     look.expect(

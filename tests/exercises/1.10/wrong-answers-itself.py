@@ -1,9 +1,11 @@
-# says: does your bot answer itself?
-async def bot(message):
+# says: your bot answered its own lines, and would have done so for ever
+bot = await room.connect(name="bot", replace=True)
+
+
+async def answer(message):
     caller = message.subject.split(".")[2]
     if me in message.data.decode():
-        await asyncio.sleep(0.01)  # or nobody else in this kernel gets a word in
-        await nc.publish(f"room.chat.{me}", f"{me}: you called, {caller}?".encode())
+        await bot.publish(f"room.chat.{me}", f"{me}: you called, {caller}?".encode())
 
 
-await nc.subscribe("room.chat.*", cb=bot)
+await bot.subscribe("room.chat.*", cb=answer)
