@@ -34,9 +34,7 @@ MOST_DRAWS = 5000  # in one request
 AT_ONCE = 100  # draws that wait for their answers at the same time
 DRAW_TIMEOUT = 2.0  # seconds for a winner to answer
 SILENT = "(no answer)"  # in the place of a winner's name
-MOST_SILENT = (
-    100  # draws without an answer; then no more is drawn, or others would wait for minutes
-)
+MOST_SILENT = 100  # draws without an answer; then the others who wait for a draw have their turn
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,30}")
 
 
