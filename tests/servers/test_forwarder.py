@@ -62,7 +62,7 @@ def test_a_leaf_node_is_refused_at_once_when_its_hub_has_gone_again():
         with dial(dialed) as leaf:
             began = time.monotonic()
             assert leaf.recv(1) == b""
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 0.9, "it would have waited for a second"
 
 
 @pytest.mark.parametrize("kind", ["cluster", "gateway"])
@@ -70,7 +70,7 @@ def test_servers_that_dial_each_other_are_refused_as_without_a_forwarder(kind):
     with forwarding(kind) as (dialed, _), dial(dialed) as peer:
         began = time.monotonic()
         assert peer.recv(1) == b""
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 0.9, "it would have waited for a second"
 
 
 def test_a_port_that_is_taken_is_named():

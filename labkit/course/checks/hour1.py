@@ -72,11 +72,21 @@ def subscriptions(open_connections: list[dict[str, Any]]) -> dict[str, int]:
 
 
 async def hears(look: Look, name: str, subject: str) -> bool:
-    """Whether an open connection of this name hears this subject, as the server matches it."""
+    """Whether an open connection of this name hears this subject, as the server matches it.
+
+    Where none does, the check says to what they listen.
+    """
     server = next(iter(look.lab.values()))
     found = await asyncio.to_thread(server.monitor, "subsz", subs=True, test=subject, limit=1000)
     hearing = {subscription.get("cid") for subscription in found.get("subscriptions_list") or []}
-    return any(connection["cid"] in hearing for connection in await connections(look, name))
+    open_ones = await connections(look, name)
+    heard = any(connection["cid"] in hearing for connection in open_ones)
+    if not heard:
+        listened = subjects(subscriptions(open_ones))
+        look.expect(
+            False, "", f"{name} listens on {listened}: with that it hears nothing on {subject}"
+        )
+    return heard
 
 
 async def expect_subscribed(look: Look, name: str, found: list[dict[str, Any]]) -> None:
@@ -309,12 +319,6 @@ async def cured(look: Look) -> None:
     recorders = await connections(look, "recorder")
     await expect_subscribed(look, "recorder", recorders)
     if not await hears(look, "recorder", "readings"):
-        look.expect(
-            False,
-            "",
-            f"the recorder listens on {subjects(subscriptions(recorders))}: with that it hears "
-            "nothing on readings",
-        )
         return
     probe = await look.connect()
     stored: list[bytes] = []
