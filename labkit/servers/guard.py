@@ -118,6 +118,7 @@ def start(request, children):
     finally:
         os.close(end)
     children[request["id"]] = child
+    leave_politely()  # while the first server starts, and before anybody is told that it has
     say({"id": request["id"], "pid": child.pid})
     _thread.start_new_thread(report, (request["id"], children, held))
 
@@ -189,11 +190,16 @@ def remove_outside(folder):
 
 
 def leave_politely():
-    """Take the same way out when `labkit stop`, the session or the system asks for it."""
+    """When `labkit stop`, the session or the system asks for it, take the way that a gone owner opens.
+
+    The pipe ends then. An exception would do, but could also come while the folder is removed.
+    """
     import signal
 
     def leave(_signal, _frame):
-        raise SystemExit(0)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
 
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -203,7 +209,7 @@ def leave_politely():
 
 def serve(children):
     """Carry out what the owner asks for, until it is gone."""
-    forwarder, polite = None, False
+    forwarder = None
     while True:
         try:
             request = marshal.load(sys.stdin.buffer)
@@ -211,9 +217,6 @@ def serve(children):
             return  # ended, perhaps in the middle of a request
         if "argv" in request:
             start(request, children)
-            if not polite:
-                leave_politely()
-                polite = True
         elif forwarder is None:
             forwarder = begin_forwarding(request)
         else:

@@ -392,6 +392,29 @@ def test_who_looks_at_the_lock_at_the_wrong_moment_does_no_harm(tmp_path: Path):
     assert guard.returncode == 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no polite signal on Windows")
+def test_a_guard_that_is_asked_to_leave_as_soon_as_it_speaks_takes_its_folder_along(tmp_path: Path):
+    for number in range(10):
+        folder = tmp_path / f"labkit-{number}"
+        folder.mkdir()
+        guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(processes.GUARD), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with guard:
+            assert guard.stdin and guard.stdout
+            argv = [shutil.which("sleep"), "60"]
+            order = {"id": 1, "argv": argv, "cwd": str(folder), "output": os.devnull}
+            guard.stdin.write(marshal.dumps(order))
+            guard.stdin.flush()
+            sleeper = marshal.load(guard.stdout)["pid"]
+            guard.terminate()
+        assert guard.returncode == 0
+        assert not folder.exists()
+        gone(sleeper)
+
+
 def _files(pid: int):
     return psutil.Process(pid).open_files()
 
