@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
@@ -91,6 +92,13 @@ async def test_every_neighbour_wins_now_and_then(room: Room):
     assert sum(winners.values()) == 1000
 
 
+async def until_drawn(room: Room, winner: str) -> None:
+    """Return when this winner is drawn: the tickets have reached the hub."""
+    async with asyncio.timeout(20):
+        while winner not in (await ask(room, "room.draw", b"50"))[0]:
+            pass
+
+
 async def test_with_two_tickets_of_the_seat_the_neighbours_still_win_alike(room: Room):
     """A leaf node that knew of the group elsewhere would hand those draws to one of its own."""
 
@@ -100,8 +108,7 @@ async def test_with_two_tickets_of_the_seat_the_neighbours_still_win_alike(room:
     player = await room.connect()
     for _ in range(2):
         await player.subscribe("room.lottery", queue="lottery", cb=won)
-    while "me" not in (await ask(room, "room.draw", b"100"))[0]:
-        pass  # the tickets have not reached the hub yet
+    await until_drawn(room, "me")
     winners, _, _ = await ask(room, "room.draw", b"2800")
     await player.close()
     assert 300 < winners.pop("me") < 500, "two shares of 14: 400 (deviation 19)"
@@ -113,8 +120,7 @@ async def test_a_draw_ends_early_when_winners_are_silent(room: Room):
     silent = await room.connect()
     for _ in range(50):
         await silent.subscribe("room.lottery", queue="lottery")
-    while services.SILENT not in (await ask(room, "room.draw", b"10"))[0]:
-        pass  # not yet at the hub
+    await until_drawn(room, services.SILENT)
     winners, _, _ = await ask(room, "room.draw", b"5000")
     await silent.close()
     assert services.MOST_SILENT <= winners[services.SILENT] <= 2 * services.MOST_SILENT

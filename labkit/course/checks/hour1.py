@@ -13,7 +13,7 @@ from labkit.course.exercises import Look, exercise
 EUROPE = ("store.eu.berlin", "store.eu.berlin.1", "store.eu.lisbon", "store.eu.lisbon.2")
 ELSEWHERE = ("store.us.seattle", "store.us.seattle.1", "store.europe.rome", "shop.eu.berlin")
 
-ANEW = (  # its clients may be there twice, when the cell that connects them ran twice
+ANEW = (  # the cell replaces its own clients, and the first cell ends all others
     "Run the exercise's cell once more, it starts afresh; if that changes nothing, run the notebook "
     "again from its first cell"
 )
