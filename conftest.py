@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.course.progress import WORKSPACE_VARIABLE
+from labkit.course.store import WORKSPACE_VARIABLE
 
 pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parent

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 
-from labkit.course import progress
+from labkit.course import store
 from labkit.servers import binary, placement, ports, topology
 from labkit.servers.errors import LabError
 
@@ -162,6 +162,6 @@ def _disk() -> list[Finding]:
 
 
 def _workspace() -> list[Finding]:
-    folder = progress.workspace()
+    folder = store.workspace()
     seen = str(folder) if folder else "none (progress is kept until this kernel ends)"
     return [Finding("workspace", True, seen)]

@@ -1,56 +1,61 @@
-"""Exercises: data plus a check that observes, its three outcomes, and hints.
+"""Exercises: what is said about each, its check, its three outcomes, and its hints.
 
-A check lives here under a stable id, never in a notebook, so that a renamed copy breaks nothing.
-It connects on its own and looks at what the server can tell; it does not read the learner's code.
+What is said about an exercise (title, lab, hints) stands in `checks/notebook_NN.toml`, one file a
+notebook; its check is a function in `checks/notebook_NN.py`, which is imported when that notebook
+checks for the first time. A check lives here under a stable id, never in a notebook, so that a
+renamed copy breaks nothing. What a check can say and ask is in `look`, what it can do in `play`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import difflib
 import functools
 import html
 import importlib
-import pkgutil
 import re
-from collections.abc import Awaitable, Callable, Generator
+import tomllib
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from pathlib import Path
+from typing import Any, Literal
 
-from labkit.course import notebooks, progress
-from labkit.servers import topology
+from labkit.course import notebooks, store
+from labkit.course.look import Look, NotYetError, WrongError
 from labkit.servers.errors import LabError
 
-if TYPE_CHECKING:
-    from nats.aio.client import Client
-
 CHECK_TIMEOUT = 30.0  # seconds a check may take
-CLIENT_NAME = "labkit-check"  # of the clients that a check uses
+CHECKS = Path(__file__).with_name("checks")
 
 Outcome = Literal["not yet", "wrong", "right"]
-CheckFunction = Callable[["Look"], Awaitable[None]]
-
-_REGISTRY: dict[str, Exercise] = {}
+CheckFunction = Callable[[Look], Awaitable[None]]
 
 
 class UnknownExerciseError(LabError):
     """An id under which there is no exercise."""
 
 
-class NotAttemptedError(Exception):
-    """Raised by a check when there is nothing to judge yet; its text says what is missing."""
-
-
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise: its id, the number of its notebook, two hints (the third is the solution), its check."""
+    """What is said about an exercise: two hints (the third is the solution), and its check's name.
+
+    `lab` is the topology that its notebook started for it: a notebook may hold several labs. `says`
+    holds the check's sentences (see labkit.course.look).
+    """
 
     id: str
     title: str
     notebook: str
     hints: tuple[str, str]
-    check: CheckFunction
+    check: str
+    lab: str = ""
+    says: Mapping[str, Any] = field(default_factory=dict)
+
+    def check_function(self) -> CheckFunction:
+        """Its check; the notebook's module is imported now, if it was not before."""
+        module = importlib.import_module(f"labkit.course.checks.notebook_{self.notebook}")
+        function: CheckFunction = getattr(module, self.check)
+        return function
 
     def solution(self) -> str:
         """The solution, read from the course's own notebook; "" where it holds none."""
@@ -66,32 +71,16 @@ def cell_exercise(source: str) -> str | None:
     return first.removeprefix("# Exercise ").strip() if first.startswith("# Exercise ") else None
 
 
-def exercise(
-    id: str, *, title: str, notebook: str, hints: tuple[str, str]
-) -> Callable[[CheckFunction], CheckFunction]:
-    """Register the decorated function as the check of an exercise."""
-
-    def register(check: CheckFunction) -> CheckFunction:
-        if id in _REGISTRY and _REGISTRY[id].check.__module__ != check.__module__:
-            raise ValueError(f"exercise {id} is registered twice")
-        _REGISTRY[id] = Exercise(id, title, notebook, hints, check)
-        return check
-
-    return register
-
-
 @functools.cache
-def _load_checks() -> None:
-    from labkit.course import checks
-
-    for module in pkgutil.iter_modules(checks.__path__):
-        importlib.import_module(f"{checks.__name__}.{module.name}")
-
-
 def registry() -> dict[str, Exercise]:
     """Every exercise of the course by its id, in their order."""
-    _load_checks()
-    return dict(sorted(_REGISTRY.items(), key=lambda item: _order(item[0])))
+    found = {}
+    for path in CHECKS.glob("notebook_*.toml"):
+        number = path.stem.removeprefix("notebook_")
+        for id, said in tomllib.loads(path.read_text("utf-8")).items():
+            said["hints"] = tuple(said["hints"])
+            found[id] = Exercise(id=id, notebook=number, **said)
+    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 
 
 def _order(id: str) -> tuple[int, int, str]:
@@ -118,48 +107,6 @@ def get(id: str) -> Exercise:
             else f"there are {', '.join(known)}"
         )
     )
-
-
-@dataclass
-class Look:
-    """What a check has at hand: the lab, clients of its own, the answer, and a way to say what it saw."""
-
-    answer: Any = None
-    lines: list[tuple[bool, str]] = field(default_factory=list)
-    _clients: list[Client] = field(default_factory=list)
-
-    @property
-    def lab(self) -> topology.Lab:
-        """The newest lab that runs in this kernel."""
-        labs = topology.running()
-        if not labs:
-            self.not_attempted(
-                "no lab runs in this kernel: run the cell with `labkit.start` (again)"
-            )
-        return labs[-1]
-
-    async def connect(self, server: str | None = None, **options: Any) -> Client:
-        """A client of the check's own; it is closed when the check ends."""
-        client = await self.lab.connect(server, **{"name": CLIENT_NAME, **options})
-        self._clients.append(client)
-        return client
-
-    def expect(self, met: bool, seen: str, wrong: str = "") -> bool:
-        """Note one expectation: `seen` when it is met, else `wrong`, which names the mistake."""
-        self.lines.append((met, seen if met else (wrong or f"not so: {seen}")))
-        return met
-
-    def not_attempted(self, text: str) -> NoReturn:
-        """End the check: there is nothing to judge yet, and `text` says what is missing."""
-        raise NotAttemptedError(text)
-
-    async def close(self) -> None:
-        """Close the check's clients, also where their server is gone."""
-        import nats.errors
-
-        for client in self._clients:
-            with contextlib.suppress(OSError, nats.errors.Error):
-                await client.close()
 
 
 @dataclass(frozen=True)
@@ -196,47 +143,49 @@ class Result:
 class Checking:
     """A check that waits to be awaited; shown without `await`, it says so."""
 
-    def __init__(self, id: str, answer: Any) -> None:
-        self.id, self.answer = id, answer
+    def __init__(self, id: str, answers: tuple[Any, ...]) -> None:
+        self.id, self.answers = id, answers
 
     def __await__(self) -> Generator[Any, None, Result]:
-        return _check(get(self.id), self.answer).__await__()
+        return _check(get(self.id), self.answers).__await__()
 
     def __repr__(self) -> str:
         return f'Nothing was checked: put await in front, as in  await check("{self.id}")'
 
 
-def check(id: str, answer: Any = None) -> Checking:
+def check(id: str, *answers: Any) -> Checking:
     """Check an exercise: `await check("1.1")`, or with an answer `await check("1.3a", answer)`.
 
     Awaited, it gives the Result, which the notebook shows, and keeps it in your progress. Takes
     30 s at most. Raises UnknownExerciseError for an id that is not there.
     """
-    return Checking(id, answer)
+    return Checking(id, answers)
 
 
-async def _check(exercise: Exercise, answer: Any) -> Result:
+async def _check(exercise: Exercise, answers: tuple[Any, ...]) -> Result:
     import nats.errors
 
-    look = Look(answer=None if answer is ... else answer)
+    given = tuple(None if answer is ... else answer for answer in answers)
+    look = Look(given, exercise.lab, exercise.says)
     deadline = asyncio.timeout(CHECK_TIMEOUT)
     outcome: Outcome
     try:
         async with deadline:
-            for lab in topology.running()[-1:]:
-                await lab.clients.settle()
-            await exercise.check(look)
+            await look.settle()
+            await exercise.check_function()(look)
         outcome = "right" if look.lines and all(met for met, _ in look.lines) else "wrong"
-    except NotAttemptedError as missing:
+    except WrongError:
+        outcome = "wrong"
+    except NotYetError as missing:
         outcome = "not yet"
         look.lines.append((False, str(missing)))
     except (LabError, OSError, nats.errors.Error) as error:
         outcome = "wrong" if deadline.expired() else "not yet"
-        look.lines.append((False, _what_stopped_it(error, deadline.expired())))
+        look.lines.append((False, _what_stopped_it(look, error, deadline.expired())))
     finally:
         await look.close()
     result = Result(exercise.id, outcome, tuple(_line(outcome, *line) for line in look.lines))
-    progress.record(exercise.id, outcome)
+    store.record(exercise.id, outcome)
     return result
 
 
@@ -250,9 +199,9 @@ def _line(outcome: Outcome, met: bool, text: str) -> str:
     return f"{mark} {text}"
 
 
-def _what_stopped_it(error: Exception, expired: bool) -> str:
+def _what_stopped_it(look: Look, error: Exception, expired: bool) -> str:
     """Why a check could not look. Raises `error` again where it is a fault of the check itself."""
-    down = _what_is_down()
+    down = look.what_is_down()
     if expired:
         text = f"the check did not come to an end within {CHECK_TIMEOUT:g} s"
         return f"{text}; {down}" if down else text
@@ -260,16 +209,6 @@ def _what_stopped_it(error: Exception, expired: bool) -> str:
     if not down and (isinstance(error, TimeoutError) or not isinstance(error, (LabError, OSError))):
         raise error
     return down or f"the check could not look: {error}"
-
-
-def _what_is_down() -> str:
-    """Which server of the newest lab does not run, and how to start it; "" when all do."""
-    for lab in topology.running()[-1:]:
-        for server in lab.values():
-            if server.state != "running":
-                verb = "resume" if server.state == "paused" else "start"
-                return f"server {server.name} is {server.state}: lab[{server.name!r}].{verb}()"
-    return ""
 
 
 @dataclass(frozen=True)
@@ -288,7 +227,7 @@ class Hint:
     def footer(self) -> str:
         """What comes next."""
         if self.shown < len(self.steps):
-            return f'One step more: hint("{self.exercise.id}")'
+            return f'For one more step: hint("{self.exercise.id}")'
         return "That was the last hint. Read it, close it, and write it yourself."
 
     def __repr__(self) -> str:
@@ -317,8 +256,8 @@ def hint(id: str, step: int | None = None) -> Hint:
     Raises UnknownExerciseError for an id that is not there.
     """
     wanted = get(id)
-    before = progress.load().get(id, progress.Entry()).hints
+    before = store.load().get(id, store.Entry()).hints
     last = len(wanted.hints) + 1
     shown = min(max(before + 1 if step is None else step, 1), last)
-    progress.record_hint(id, shown)
+    store.record_hint(id, shown)
     return Hint(wanted, shown)

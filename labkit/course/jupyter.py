@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 
 from labkit.course import kernel
-from labkit.course.progress import HIDDEN, WORKSPACE_VARIABLE
+from labkit.course.store import HIDDEN, WORKSPACE_VARIABLE
 from labkit.servers import ports
 from labkit.servers.errors import LabError, NotInTimeError
 from labkit.servers.wait import wait_until

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.course import notebooks
-from labkit.course.progress import HIDDEN
+from labkit.course.store import HIDDEN
 from labkit.servers.credentials import MADE
 from labkit.servers.errors import LabError
 from labkit.servers.folders import configs_folder

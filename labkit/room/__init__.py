@@ -1,5 +1,5 @@
 """Who is connected: the room's services on its hub, and simulated neighbours for one who is alone."""
 
-from labkit.room.simulation import Room, simulate
+from labkit.room.simulation import Room, current, simulate
 
-__all__ = ["Room", "simulate"]
+__all__ = ["Room", "current", "simulate"]

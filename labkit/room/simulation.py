@@ -27,6 +27,7 @@ OPEN_TIMEOUT = 15.0  # seconds for services and neighbours to be there
 MOST_SEATS = 60
 SEED = 1
 SUBJECTS_HEARD = 3  # by each neighbour: roll call, lottery, chat
+_OPENED: list[Room] = []
 NEEDED = {"room.rollcall", "room.chat.*", "room.guestbook.sign.>", "room.draw"}  # across the leaf
 
 
@@ -47,6 +48,15 @@ class Room:
     async def connect(self, **options: Any) -> Client:
         """A client of your own server; `options` are those of `nats.connect`."""
         return await self.lab.connect("seat", **options)
+
+    @property
+    def neighbours(self) -> set[str]:
+        """The names of the others in the room."""
+        return {person.name for person in self.people}
+
+    async def visitor(self, **options: Any) -> Client:
+        """A client of somebody else in the room: here one of the hub, across your server's link."""
+        return await self.lab.connect("hub", **options)
 
     def stop(self) -> None:
         """End the room: its people, services and servers. Stopping again does no harm."""
@@ -94,7 +104,14 @@ def simulate(seats: int = 12, seed: int = SEED) -> Room:
     except BaseException:
         lab.stop()
         raise
-    return Room(lab, people)
+    _OPENED.append(room := Room(lab, people))
+    return room
+
+
+def current() -> Room | None:
+    """The newest room that this process has opened and not closed; None where there is none."""
+    _OPENED[:] = [room for room in _OPENED if not room.lab.stopped]
+    return _OPENED[-1] if _OPENED else None
 
 
 def _is_open(lab: Lab, crew: Process, people: list[neighbours.Neighbour]) -> bool:

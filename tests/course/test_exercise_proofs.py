@@ -22,7 +22,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import labkit
-from labkit.course import exercises, notebooks, progress
+from labkit.course import exercises, notebooks, store
 
 ANSWERS = Path(__file__).parent.parent / "exercises"
 EVERY = exercises.registry()
@@ -135,10 +135,10 @@ def test_every_check_in_a_notebook_is_registered_and_every_answer_has_its_exerci
 
 
 def test_proofs_run_in_a_terminal_of_the_course_are_no_progress_of_the_learner(tmp_path: Path):
-    (tmp_path / progress.HIDDEN).mkdir()
+    (tmp_path / store.HIDDEN).mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "0", __file__, "-k", "right and 0.1"],
-        env={**os.environ, progress.WORKSPACE_VARIABLE: str(tmp_path)},
+        env={**os.environ, store.WORKSPACE_VARIABLE: str(tmp_path)},
         cwd=Path(__file__).parent.parent.parent,
         capture_output=True,
         text=True,
@@ -146,4 +146,4 @@ def test_proofs_run_in_a_terminal_of_the_course_are_no_progress_of_the_learner(t
         check=False,
     )
     assert re.search(r"^[2-9] passed", done.stdout, re.MULTILINE), done.stdout
-    assert list((tmp_path / progress.HIDDEN).iterdir()) == []
+    assert list((tmp_path / store.HIDDEN).iterdir()) == []

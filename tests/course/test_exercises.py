@@ -15,7 +15,9 @@ import pytest
 
 import labkit
 from labkit import check, hint
-from labkit.course import exercises, progress
+from labkit.course import exercises, store
+from labkit.course.checks import notebook_11
+from labkit.course.look import Look
 from labkit.servers.wait import wait_until
 
 
@@ -26,25 +28,23 @@ def connected(lab: labkit.Lab) -> list[str]:
 @pytest.fixture(autouse=True)
 def no_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(progress.WORKSPACE_VARIABLE, raising=False)
-    monkeypatch.setattr(progress, "_IN_MEMORY", [])
+    monkeypatch.delenv(store.WORKSPACE_VARIABLE, raising=False)
+    monkeypatch.setattr(store, "_IN_MEMORY", [])
 
 
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / progress.HIDDEN).mkdir()
-    monkeypatch.setenv(progress.WORKSPACE_VARIABLE, str(tmp_path))
+    (tmp_path / store.HIDDEN).mkdir()
+    monkeypatch.setenv(store.WORKSPACE_VARIABLE, str(tmp_path))
     return tmp_path
 
 
 @pytest.fixture
 def as_exercise(monkeypatch: pytest.MonkeyPatch) -> Callable[[exercises.CheckFunction], None]:
     """Puts a check function in the place of exercise 1.1's."""
-    exercises.registry()
 
     def put(function: exercises.CheckFunction) -> None:
-        ours = exercises.Exercise("1.1", "", "11", ("", ""), function)
-        monkeypatch.setitem(exercises._REGISTRY, "1.1", ours)
+        monkeypatch.setattr(notebook_11, "european_stores", function)
 
     return put
 
@@ -87,7 +87,7 @@ async def test_with_a_stopped_server_a_check_says_how_to_start_it():
 
 
 async def test_a_server_that_goes_down_during_a_check_is_named(as_exercise):
-    async def look_on(look: exercises.Look) -> None:
+    async def look_on(look: Look) -> None:
         nc = await look.connect()
         look.lab["n1"].kill()
         await nc.flush(1)
@@ -100,7 +100,7 @@ async def test_a_server_that_goes_down_during_a_check_is_named(as_exercise):
 
 
 async def test_an_answer_that_a_check_did_not_reckon_with_is_no_end_of_its_time(as_exercise):
-    async def ask_nobody(look: exercises.Look) -> None:
+    async def ask_nobody(look: Look) -> None:
         nc = await look.connect()
         await nc.subscribe("quiet")
         await nc.request("quiet", timeout=0.05)
@@ -123,7 +123,7 @@ async def test_a_check_closes_its_clients():
 
 
 async def test_a_check_that_does_not_end_is_ended(as_exercise, monkeypatch: pytest.MonkeyPatch):
-    async def forever(look: exercises.Look) -> None:
+    async def forever(look: Look) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(exercises, "CHECK_TIMEOUT", 0.05)
@@ -134,7 +134,7 @@ async def test_a_check_that_does_not_end_is_ended(as_exercise, monkeypatch: pyte
 
 
 async def test_a_fault_in_a_check_is_not_swallowed(as_exercise):
-    async def faulty(look: exercises.Look) -> None:
+    async def faulty(look: Look) -> None:
         raise KeyError("a fault of ours")
 
     as_exercise(faulty)
@@ -156,12 +156,12 @@ def test_each_hint_shows_one_step_more_and_the_third_is_the_solution():
 
 
 def test_progress_is_kept_in_the_workspace(ws: Path):
-    progress.record("1.1", "wrong")
-    progress.record("1.1", "right")
-    progress.record("1.1", "not yet")
-    progress.record_hint("1.2", 2)
-    entries = progress.load()
-    assert entries["1.1"] == progress.Entry(solved=True, latest="not yet", tries=2)
+    store.record("1.1", "wrong")
+    store.record("1.1", "right")
+    store.record("1.1", "not yet")
+    store.record_hint("1.2", 2)
+    entries = store.load()
+    assert entries["1.1"] == store.Entry(solved=True, latest="not yet", tries=2)
     assert entries["1.2"].hints == 2
     assert "11  1.1   ✔ right" in repr(labkit.progress())
     assert labkit.progress().summary.startswith("1 of ")
@@ -176,40 +176,38 @@ def test_progress_of_a_notebook_takes_its_number_as_a_number_too(ws: Path):
 
 
 def test_progress_is_found_from_a_folder_of_the_workspace(ws: Path, monkeypatch):
-    monkeypatch.delenv(progress.WORKSPACE_VARIABLE)
+    monkeypatch.delenv(store.WORKSPACE_VARIABLE)
     (ws / "1-hour").mkdir()
     monkeypatch.chdir(ws / "1-hour")
-    assert progress.workspace() == ws
+    assert store.workspace() == ws
 
 
 @pytest.mark.parametrize(
     "broken", ["{ broken", "[]", '{"outcome": "right"}', '{"exercise": "1.1", "outcome": "banana"}']
 )
 def test_a_broken_line_of_progress_is_passed_over_and_said_once(ws: Path, capsys, broken: str):
-    progress.record("1.1", "right")
-    with (ws / progress.HIDDEN / progress.FILE).open("a") as file:
+    store.record("1.1", "right")
+    with (ws / store.HIDDEN / store.FILE).open("a") as file:
         file.write(broken)  # cut short, as by a crash
-    progress.record("1.2", "wrong")
-    assert progress.load() == progress.load()
-    assert progress.load()["1.1"].solved
-    assert progress.load()["1.2"].latest == "wrong"
+    store.record("1.2", "wrong")
+    assert store.load() == store.load()
+    assert store.load()["1.1"].solved
+    assert store.load()["1.2"].latest == "wrong"
     assert capsys.readouterr().out.count("makes no sense; it is passed over") == 1
 
 
 def test_notebooks_that_save_at_the_same_time_lose_nothing(ws: Path):
-    code = (
-        "from labkit.course import progress\nfor _ in range(200): progress.record('1.1', 'wrong')"
-    )
+    code = "from labkit.course import store\nfor _ in range(200): store.record('1.1', 'wrong')"
     together = [subprocess.Popen([sys.executable, "-c", code], cwd=ws) for _ in range(3)]
     assert [process.wait(60) for process in together] == [0, 0, 0]
-    assert progress.load()["1.1"].tries == 600
+    assert store.load()["1.1"].tries == 600
 
 
 async def test_progress_that_cannot_be_read_or_saved_stops_no_check(ws: Path, capsys):
-    (ws / progress.HIDDEN / progress.FILE).mkdir()
+    (ws / store.HIDDEN / store.FILE).mkdir()
     result = await check("1.1")
     assert result.outcome == "not yet"
-    assert progress.load() == {}
+    assert store.load() == {}
     said = capsys.readouterr().out
     assert "cannot be read: " in said
     assert "could not be saved" in said

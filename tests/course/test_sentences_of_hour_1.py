@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 import labkit
-from labkit.course import jupyter
-from labkit.course.checks import hour1_requests, hour1_wire
+from labkit.course import jupyter, play
+from labkit.course.checks import notebook_14
 from labkit.room import simulate
 from labkit.servers.clients import ERRORS_KEPT
 from tests.servers import kernels
@@ -68,7 +68,7 @@ async def test_a_publisher_that_must_not_be_awaited(lab: labkit.Lab):
 
 
 async def test_a_drain_that_does_not_come_back(lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(hour1_requests, "CALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(play, "CALL_TIMEOUT", 0.2)
     await workers(lab)
 
     async def drain_one():
@@ -81,7 +81,7 @@ async def test_a_drain_that_does_not_come_back(lab: labkit.Lab, monkeypatch: pyt
 async def test_a_question_that_is_not_asked_in_time(
     lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(hour1_requests, "CALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(play, "CALL_TIMEOUT", 0.2)
 
     async def ask_stores(names, deadline):
         await asyncio.Event().wait()
@@ -93,7 +93,7 @@ async def test_a_question_that_is_not_asked_in_time(
 async def test_a_publisher_that_does_not_come_back(
     lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(hour1_wire, "CALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(notebook_14, "CALL_TIMEOUT", 0.2)
     began = time.monotonic()
 
     def publish_many(subject, payload, count):

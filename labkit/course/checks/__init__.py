@@ -1,1 +1,1 @@
-"""The checks of the exercises, one module an hour. Each registers its exercises when it is imported."""
+"""The checks of the exercises: one module a notebook, and beside it what is said about its exercises."""

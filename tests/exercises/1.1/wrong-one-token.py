@@ -1,3 +1,3 @@
-# says: not delivered: store.eu.berlin.1, store.eu.lisbon.2
+# says: a till is one token deeper than its store
 eu_stores = await lab.connect(name="eu-stores")
 europe = await eu_stores.subscribe("store.eu.*")

@@ -1,3 +1,3 @@
-# says: of 5 ticks it was sent 0, not 3; it listens on ticks
+# says: ticks it was sent 1, not 3; it listens on ticks
 by_hand = socket.create_connection((host, port), timeout=5)
 by_hand.sendall(b'CONNECT {"name": "by-hand"}\r\nSUB ticks 1\r\nUNSUB 1 3\r\n')

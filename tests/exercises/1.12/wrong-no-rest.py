@@ -1,4 +1,4 @@
-# says: asked for 1,234 messages, 1,000 arrived. Is the last, smaller batch missing
+# says: 1,000 arrived. Is the last, smaller batch missing
 def publish_many(subject, payload, count):
     message = f"PUB {subject} {len(payload)}\r\n".encode() + payload + b"\r\n"
     with socket.create_connection((host, port), timeout=5) as sock:

@@ -1,4 +1,4 @@
-# says: no answer to {"sku": "Z-9", "quantity": 1}, an empty message
+# says: no answer to {"sku": "Z-9", "quantity": 1}, {"sku": "
 pricing = await lab.connect(name="pricing", replace=True)
 
 

@@ -1,4 +1,4 @@
-# says: you named nobody
+# says: you named none
 async def ask_stores(names, deadline):
     inbox = nc.new_inbox()
     replies = await nc.subscribe(inbox)

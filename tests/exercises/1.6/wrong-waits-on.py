@@ -1,4 +1,4 @@
-# says: and it waited 5.0 s for nobody
+# says: and it waited 3.0 s for nobody
 async def ask_stores(names, deadline):
     answers = {}
 

@@ -1,3 +1,4 @@
+me = "somebody-else"
 inbox = nc.new_inbox()
 replies = await nc.subscribe(inbox)
 for text in ("first", "second"):

@@ -1,3 +1,4 @@
+me = "somebody"
 other = await room.connect(name="somebody")
 calls = await other.subscribe("room.*")
 

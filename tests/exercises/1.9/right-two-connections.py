@@ -2,7 +2,7 @@ async def play(name):
     player = await room.connect(name=name)
 
     async def won(message):
-        await player.publish(message.reply, name.encode())
+        await player.publish(message.reply, me.encode())
 
     await player.subscribe("room.lottery", queue="lottery", cb=won)
 

@@ -1,0 +1,172 @@
+"""Checks of notebook 12: requests, queue groups and scatter-gather, as a caller and the server see them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from typing import Any
+
+from labkit.course import play
+from labkit.course.look import Look, shortened
+from labkit.servers.observe import Subscription
+
+PRICES = {"A-7": 8120, "B-2": 1990}  # of the notebook, in cents
+NOT_ORDERS = [b"", b"three apples", b'{"quantity": 3}', b'{"sku": "A-7", "quantity": "some"}']
+NOT_ORDERS += [b'{"sku": "B-2", "quantity": null}', b"[]", b"null"]
+REQUESTS, PROBES = 2000, 12
+REQUEST_TIMEOUT, PROBE_TIMEOUT = 3.0, 1.0  # seconds; a worker needs 0.1 for all that waits for it
+DELAYS = (0.0, 0.2, 0.4, 1.1, None)  # seconds until a store answers, if it does
+DEADLINES = (0.7, 0.9)  # with a deadline begun anew at each answer, the fourth store is in time
+LATE_BY = 0.5  # seconds after the deadline that a busy machine may need
+PATIENT = 3.0  # seconds, a deadline that nobody should need
+
+
+async def reports_errors(look: Look) -> None:
+    """Asks for totals, for what has no price, and for nonsense; counts answers, reads their headers."""
+    pricing = await look.client("pricing")
+    found = [s.subject for s in await pricing.on("price.total", must=True)]
+    look.expect(len(found) == 1, "one", found=found)
+    others = await look.others_on("price.total", but=pricing.cids)
+    look.must(not others, "others", others=others)
+    pieces = [(sku, n) for sku in PRICES for n in (1, 3, random.randint(4, 90))]
+    unknown = [_order("Z-9", 1), _order(play.names(1)[0], 2)]
+    totals = {_order(sku, n): str(PRICES[sku] * n).encode() for sku, n in pieces}
+    asked = [*totals, *unknown, *NOT_ORDERS]
+    answers = await play.ask_all(look, "price.total", random.sample(asked, len(asked)))
+    silent = [order.decode() or "an empty message" for order in asked if not answers[order]]
+    look.expect(not silent, "all", asked=asked, silent=silent)
+    if len(silent) == len(asked):
+        return
+    twice = [order.decode() for order in asked if len(answers[order]) > len(found)]
+    look.expect(not twice, "once", twice=twice)
+    wrong = [
+        f"{order.decode()} got {_described(answer)}, not {total.decode()}"
+        for order, total in totals.items()
+        for answer in answers[order][:1]
+        if answer.headers or answer.data != total
+    ]
+    look.expect(not wrong, "totals", cases=wrong)
+    for code, what, orders in (
+        ("404", "an unknown sku", unknown),
+        ("400", "what is no order", NOT_ORDERS),
+    ):
+        wrong = [
+            f"{order.decode() or '(nothing)'} got {_described(answer)}"
+            for order in orders
+            for answer in answers[order][:1] or [None]
+            if not _refused(answer, code)
+        ]
+        look.expect(not wrong, "code", what=what, code=code, cases=wrong)
+
+
+def _order(sku: str, quantity: int) -> bytes:
+    return json.dumps({"sku": sku, "quantity": quantity}).encode()
+
+
+def _refused(answer: Any, code: str) -> bool:
+    headers = (answer and answer.headers) or {}
+    return headers.get("Nats-Service-Error-Code") == code and bool(
+        headers.get("Nats-Service-Error")
+    )
+
+
+def _described(answer: Any) -> str:
+    if answer is None:
+        return "no answer"
+    headers = f"the headers {shortened(answer.headers)}"
+    return headers if answer.headers else f"{shortened(answer.data)} without headers"
+
+
+async def drained_under_load(look: Look) -> None:
+    """Sends the requests, calls the learner's function meanwhile, and counts at the server."""
+    drain_one = play.function(look, "drain_one", look.answer)
+    workers = {s.cid for s in await _resizing(look)}
+    look.need(workers, "none")
+    look.must(len(workers) == 3, "three", workers=workers)
+    others = await look.others_on("resize", but=workers)
+    look.must(not others, "others", others=others)
+    caller, mark = await look.connect(), play.names(1)[0]
+
+    async def request(number: int, timeout: float = REQUEST_TIMEOUT) -> str:
+        picture = f"{mark} {number}".encode()
+        return await play.ask(caller, "resize", picture, timeout, expected=b"small " + picture)
+
+    probes = await asyncio.gather(*(request(n, PROBE_TIMEOUT) for n in range(PROBES)))
+    look.must("answered" in probes, "answers", probes=PROBES)
+    before = {c.cid: c for c in await look.connections()}
+    load = play.Load(request, REQUESTS)
+    sending = asyncio.create_task(load.run())
+    await load.enough.wait()
+    called = await play.call("drain_one", drain_one)
+    await sending
+    await look.lab.clients.settle()
+    after = {c.cid: c for c in await look.connections(state="all")}
+    left = workers - {s.cid for s in await _resizing(look)}
+    got = {cid: after[cid].out_msgs - before[cid].out_msgs for cid in workers}
+    delivered, busy, ended = sum(got.values()), sum(map(bool, got.values())), load.ended
+    look.expect(not called.problem, "called", problem=called.problem)
+    look.expect(len(left) == 1, "left", left=len(left) or "none")
+    wrong, right = (
+        "copied" if delivered > REQUESTS else "shared",
+        delivered <= REQUESTS and busy == 3,
+    )
+    look.expect(right, "shared", wrong=wrong, busy=busy, total=REQUESTS, delivered=delivered)
+    mute = [after[cid].name for cid in workers if got[cid] and not after[cid].in_msgs]
+    causes = {"mute": mute, "nobody": ended["no responders"], "lost": ended["no answer"]}
+    wrong = next((cause for cause, found in causes.items() if found), "answered")
+    right, causes["strange"] = ended["answered"] == REQUESTS, ended["wrong answer"]
+    look.expect(right, "answered", wrong=wrong, total=REQUESTS, **causes)
+
+
+async def _resizing(look: Look) -> list[Subscription]:
+    """The subscriptions of the three workers that hear resize."""
+    names = {f"worker-{number}" for number in (1, 2, 3)}
+    workers = {c.cid for c in await look.connections() if c.name in names}
+    return [s for s in await look.hearing("resize") if s.cid in workers]
+
+
+async def scatter_gather(look: Look) -> None:
+    """Plays stores of fresh names, some late or silent; compares what the function says with what they did."""
+    ask_stores, client = play.function(look, "ask_stores", look.answer), await look.connect()
+    for deadline in DEADLINES:
+        look.lines.clear()  # the first round's, which were all met
+        stocks = dict(zip(play.names(5), [0, *random.sample(range(1, 5000), 4)], strict=True))
+        stores = play.Responders(client, dict(zip(stocks, DELAYS, strict=True)), stocks)
+        answers, named, took = await _asked(look, ask_stores, stores, deadline)
+        in_time, silent = set(list(stocks)[:3]), set(list(stocks)[3:])
+        missed, late = in_time - answers.keys(), silent & answers.keys()
+        first = "first" if len(answers) == 1 else "in_time"
+        look.expect(not missed, "in_time", wrong=first, in_time=in_time, missed=missed)
+        look.expect(not late, "late", late=late, delay=DELAYS[3], deadline=deadline)
+        strange = {
+            n: s for n, s in answers.items() if not (isinstance(s, int) and s == stocks.get(n))
+        }
+        look.expect(not strange, "stock", strange=strange)
+        look.expect(named == silent, "silent", silent=silent, named=named)
+        look.expect(took < deadline + LATE_BY, "back", deadline=deadline, took=took)
+        if not all(met for met, _ in look.lines):
+            return
+    stocks = dict.fromkeys(play.names(4), 7)
+    stores, said = play.Responders(client, dict.fromkeys(stocks, 0.0), stocks), list(look.lines)
+    *_, took = await _asked(look, ask_stores, stores, PATIENT)
+    look.lines = said
+    look.expect(took < PATIENT / 2, "at_once", took=took)
+
+
+async def _asked(
+    look: Look, ask_stores: Any, stores: play.Responders, deadline: float
+) -> tuple[dict[Any, Any], set[str], float]:
+    """Let the learner's function ask these stores: the answers, the names it gave as silent, its seconds."""
+    async with stores.on("stock.count"):
+        called = await play.call("ask_stores", ask_stores, list(stores.delays), deadline)
+    look.must(not called.problem, "called", problem=called.problem)
+    value = called.value
+    pair = isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], dict)
+    pair = pair and isinstance(value[1], set | frozenset | list | tuple)
+    look.must(pair, "pair", value=value)
+    look.must(len(stores.heard) == 1, "one", heard=stores.heard)
+    await look.lab.clients.settle()
+    inbox = stores.heard[0].reply
+    look.must(all(s.subject != inbox for s in await look.hearing(inbox)), "inbox")
+    return value[0], {n if isinstance(n, str) else shortened(n) for n in value[1]}, called.took

@@ -1,0 +1,132 @@
+"""Checks of notebook 13: connecting the room, as somebody else in the room sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+
+from labkit.course import play
+from labkit.course.look import Look
+
+WELL_READ = "jean"  # a neighbour with a history
+CALLS = 3  # of the roll, and in the chat
+FEW_DRAWS, DRAWS = 200, 3000  # in the few, a ticket is never drawn once in ten million times
+SILENT = ("(no answer)", "")  # what room.draw counts where a winner said nothing
+# With 12 neighbours one ticket wins 231 of 3,000 draws (deviation 15), two win 429 (19), three 600
+# (22). Two tickets fall outside of these bounds less than once in a million checks.
+LEAST_WINS, MOST_WINS = 330, 525
+FLOOD = 40  # lines after one call: then a bot answers itself, and would for ever
+
+
+async def guestbook(look: Look) -> None:
+    """Asks the guestbook itself."""
+    me, visitor = play.name_in_the_room(look), await play.visitor(look)
+    guests = await play.ask_service(visitor, "room.guestbook.guests")
+    look.need(me in guests, "signed", me=me)
+    mine = (await play.ask_service(visitor, f"room.guestbook.guests.{me}"))["entries"]
+    look.expect(len(set(mine)) > 1, "twice", me=me, mine=mine)
+    theirs = (await play.ask_service(visitor, f"room.guestbook.guests.{WELL_READ}"))["entries"]
+    answer = look.answers[1] if len(look.answers) > 1 else None
+    wrong = "latest" if answer == theirs[-1] else "first"
+    if isinstance(answer, bytes):
+        answer = answer.decode(errors="replace")
+    if inspect.iscoroutine(answer):
+        answer.close()
+        wrong = "await"
+    elif not isinstance(answer, str):
+        wrong = "empty" if answer is None else "text"
+    right, kind = isinstance(answer, str) and answer == theirs[0], type(answer).__name__
+    look.expect(
+        right, "first", wrong=wrong, who=WELL_READ, first=theirs[0], answer=answer, kind=kind
+    )
+
+
+async def roll_call(look: Look) -> None:
+    """Calls the roll several times as somebody else in the room, and counts the answers to each call."""
+    me, visitor, people = (
+        play.name_in_the_room(look),
+        await play.visitor(look),
+        look.room.neighbours,
+    )
+    listening = await look.hearing("room.rollcall", look.room.seat)
+    look.need(listening, "deaf")
+    groups = {s.queue for s in listening if s.queue}
+    look.expect(not groups, "group", groups=groups)
+    for _ in range(CALLS):
+        inbox = await look.listen(visitor.new_inbox(), visitor)
+        await visitor.publish("room.rollcall", reply=inbox.subject)
+        names = await inbox.take(len(people) + 1)
+        others = [name for name in names if name not in people]
+        look.must(others, "nothing", names=names)
+        wrong = {"": "empty", "me": "word"}.get(others[0].strip(), "answered")
+        if others[0] != me:
+            look.must(False, "answered", wrong=wrong, answer=others[0], me=me)
+        if len(others) > 1:
+            look.must(False, "once", others=others, afresh=play.AFRESH)
+    look.expect(True, "answered", people=people, me=me)
+    look.expect(True, "once", calls=CALLS)
+
+
+async def lottery(look: Look) -> None:
+    """Lets the room draw, and compares the learner's share with that of two tickets."""
+    me, visitor, people = (
+        play.name_in_the_room(look),
+        await play.visitor(look),
+        look.room.neighbours,
+    )
+    tickets = await look.hearing("room.lottery", look.room.seat)
+    look.need(tickets, "deaf")
+    look.must(all(t.queue == "lottery" for t in tickets), "group", afresh=play.AFRESH)
+    for draws in (FEW_DRAWS, DRAWS):
+        winners = await play.ask_service(visitor, "room.draw", str(draws).encode())
+        silent = sum(winners.get(name, 0) for name in SILENT)
+        if silent or draws == DRAWS:
+            look.must(not silent, "said", silent=silent, drawn=sum(winners.values()))
+    won, strangers = winners.get(me, 0), set(winners) - people - {me}
+    wrong = ("word" if "me" in strangers else "strangers") if strangers else "yours"
+    right = won and not strangers
+    look.must(right, "yours", wrong=wrong, draws=DRAWS, me=me, strangers=sorted(strangers))
+    share = DRAWS // (len(people) + 1)
+    look.expect(won >= LEAST_WINS, "few", won=won, draws=DRAWS, seats=len(people) + 1, share=share)
+    look.expect(won <= MOST_WINS, "many", won=won, draws=DRAWS, tickets=tickets, afresh=play.AFRESH)
+
+
+async def chat(look: Look) -> None:
+    """Mentions the learner in the chat under several names, and not, and listens to what comes back."""
+    me, visitor, people = (
+        play.name_in_the_room(look),
+        await play.visitor(look),
+        look.room.neighbours,
+    )
+    look.need(await look.hearing("room.chat.inspector", look.room.seat), "deaf")
+    callers = play.names(CALLS, but=[me, *people])
+    ours = {f"room.chat.{name}" for name in [*people, *callers]}
+    ears = [await look.listen(subject, visitor) for subject in ("room.chat.>", "room.chat")]
+
+    async def said_after(caller: str, text: str) -> list[tuple[str, str]]:
+        """What was said after a line of the caller's, but for the neighbours' talk."""
+        for ear in ears:
+            ear.messages.clear()
+        await visitor.publish(f"room.chat.{caller}", text.encode())
+        await ears[0].take(2, patience=0.5)
+        found = [(m.subject, m.data.decode(errors="replace")) for e in ears for m in e.messages]
+        return [
+            (subject, line)
+            for subject, line in found
+            if subject not in ours and not people & set(re.findall(r"[\w-]+", line))
+        ]
+
+    for caller, text in zip(callers, ("is {} here?", "{}!", "I look for {}, please"), strict=True):
+        said = await said_after(caller, text.format(me))
+        look.must(said, "nothing", caller=caller, text=text.format(me))
+        if len(said) > FLOOD:
+            await play.close_who_hears(look, "room.chat.inspector")
+            look.must(False, "flood")
+        look.lines.clear()  # what was met at the last call
+        subjects, line = {subject for subject, _ in said}, said[0][1]
+        look.must(subjects == {f"room.chat.{me}"}, "place", me=me, subjects=subjects, calls=CALLS)
+        look.must(len(said) == 1, "once", said=said, afresh=play.AFRESH)
+        look.must(caller in line, "caller", line=line)
+    unasked = [await said_after(caller, "anybody for tea?") for caller in callers[:2]]
+    look.expect(not any(unasked), "quiet", text="anybody for tea?")

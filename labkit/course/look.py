@@ -1,0 +1,360 @@
+"""What a check has at hand to say and to ask: sentences, the servers, clients of its own, errors.
+
+A check's sentences stand with its exercise's data, under a key: "text", or ["when met", "when not"].
+`{name}` is a fact that the check gives; `in_words` says how it reads. What a check does is in `play`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from labkit.servers import observe, topology
+from labkit.servers.observe import Connection, Subscription
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client as NatsClient
+
+    from labkit.room import Room
+
+CLIENT_NAME = "labkit-check"  # of the clients that a check uses
+SILENCE = 1.0  # seconds without a message, after which nothing more is expected of a notebook
+AFTERWARDS = 0.15  # seconds in which a second answer shows itself, once the first ones are there
+LONGEST_SHOWN, MOST_SHOWN = 60, 12  # characters of a value, and items of a list, in a sentence
+SHARED = {  # sentences of every exercise; the cell replaces its own clients, the first one ends all others
+    "anew": "Run the exercise's cell once more, it starts afresh; if that changes nothing, run the "
+    "notebook again from its first cell",
+    "no lab": "no lab runs in this kernel: run the cell with `labkit.start` (again)",
+    "no room": "no room is open: run the notebook's first code cell",
+    "no client": 'no client is named "{name}" yet; connected are: {names}',
+    "no subscription": 'the client named "{name}" has no subscription yet; subscribe with this client, '
+    "and with `await`, in a cell that ends without an error",
+    "called already": "pass the function itself, without parentheses: {name}, not {name}()",
+    "no function": "write the function: async def {name}(…)",
+    "neighbour": "{me} is your neighbour's name; let `me` be one that nobody has",
+    "hears nothing": "{name} listens on {subjects}: with that it hears nothing on {subject}",
+}
+
+
+class NotYetError(Exception):
+    """Ends a check: there is nothing to judge yet; its text says what is missing."""
+
+
+class WrongError(Exception):
+    """Ends a check whose last line says what is wrong."""
+
+
+@dataclass
+class Look:
+    """One run of a check: what the learner gave it, the topology of its lab, its sentences."""
+
+    answers: tuple[Any, ...] = ()
+    lab_name: str = ""
+    says: Mapping[str, Any] = field(default_factory=dict)
+    lines: list[tuple[bool, str]] = field(default_factory=list)
+    _clients: list[NatsClient] = field(default_factory=list)
+    _last_error: Any = None
+
+    # --- saying ---------------------------------------------------------------------------------
+
+    def need(self, met: object, key: str, **facts: Any) -> None:
+        """End the check with "not yet" unless this is met."""
+        if not met:
+            raise NotYetError(self._filled(self._texts(key)[1], facts))
+
+    def expect(self, met: object, key: str, *, wrong: str = "", **facts: Any) -> bool:
+        """Note one expectation. `wrong` names the sentence for the mistake, where there are several."""
+        text = self._texts(wrong or key)[1] if not met else self._texts(key)[0]
+        if text:
+            self.lines.append((bool(met), self._filled(text, facts)))
+        return bool(met)
+
+    def must(self, met: object, key: str, *, wrong: str = "", **facts: Any) -> None:
+        """As `expect`, and end the check with ✘ where it is not met."""
+        if not self.expect(met, key, wrong=wrong, **facts):
+            raise WrongError
+
+    def compare(
+        self,
+        key: str,
+        sent: Sequence[Hashable],
+        came: Sequence[Hashable],
+        by: Callable[[Any], Any] = lambda item: "",
+        **facts: Any,
+    ) -> None:
+        """Expect that all that was sent came, nothing else, each once and, `by` sender, in order.
+
+        Under the key stand `seen`, `lost`, `strange`, `doubled`, `shuffled`, with these facts and
+        `sent`; what has no sentence is not examined.
+        """
+        found = compare(sent, came, by)
+        for kind, seen in (
+            ("lost", self.says[key]["seen"]),
+            ("strange", "nothing else did"),
+            ("doubled", "each of them once"),
+            ("shuffled", "and in the order in which they were sent"),
+        ):
+            if text := self.says[key].get(kind):
+                met = not found[kind]
+                said = self._filled(seen if met else text, {**found, "sent": sent, **facts})
+                self.lines.append((met, said))
+
+    def _texts(self, key: str) -> Sequence[str]:
+        """What is said under this key when it is met, and when it is not."""
+        entry: str | Sequence[str] = self.says.get(key) or SHARED[key]
+        return ("", entry) if isinstance(entry, str) else entry
+
+    def _filled(self, text: str, facts: Mapping[str, Any]) -> str:
+        """The text with its facts."""
+        values = {name: _Fact(value) for name, value in facts.items()}
+        return text.format(**values, raised=_Raised(self), anew=SHARED["anew"])
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    @property
+    def answer(self) -> Any:
+        """The learner's first answer; None where there is none, or it was left empty."""
+        return self.answers[0] if self.answers else None
+
+    @property
+    def lab(self) -> topology.Lab:
+        """The newest lab of the exercise's topology, else the newest; ends the check where none runs."""
+        self.need(lab := self._running(), "no lab")
+        return cast("topology.Lab", lab)
+
+    def _running(self) -> topology.Lab | None:
+        labs = topology.running()
+        return next(
+            (lab for lab in labs[::-1] if lab.topology == self.lab_name), (labs or [None])[-1]
+        )
+
+    @property
+    def server(self) -> topology.Server:
+        """The lab's first server."""
+        return next(iter(self.lab.values()))
+
+    @property
+    def room(self) -> Room:
+        """The room that is open; ends the check where none is."""
+        from labkit.room import current
+
+        self.need(room := current(), "no room")
+        return cast("Room", room)
+
+    async def settle(self) -> None:
+        """Return when the servers have seen what the learner's clients sent; errors count from here on."""
+        if lab := self._running():
+            await lab.clients.settle()
+            self._last_error = next(reversed(lab.clients.errors), None)
+
+    def what_is_down(self) -> str:
+        """Which server of the lab does not run, and how to start it; "" when all do."""
+        for server in (self._running() or {}).values():
+            if server.state != "running":
+                verb = "resume" if server.state == "paused" else "start"
+                return f"server {server.name} is {server.state}: lab[{server.name!r}].{verb}()"
+        return ""
+
+    async def connect(self) -> NatsClient:
+        """A client of the check's own."""
+        return self.mine(await self.lab.connect(self.server.name, name=CLIENT_NAME))
+
+    def mine(self, client: NatsClient) -> NatsClient:
+        """Have this client closed when the check ends; returns it."""
+        self._clients.append(client)
+        return client
+
+    async def listen(self, subject: str, client: NatsClient | None = None) -> Ear:
+        """Hear this subject from now on, with this client or one of the check's own."""
+        client, ear = client or await self.connect(), Ear(subject)
+        await client.subscribe(subject, cb=ear.note)
+        await client.flush()
+        return ear
+
+    async def connections(
+        self, name: str = "", *, state: str = "open", server: topology.Server | None = None
+    ) -> list[Connection]:
+        """The clients' connections, of this name where it is given, the oldest first."""
+        found = await asyncio.to_thread(observe.connections, server or self.server, state=state)
+        theirs = (c for c in found if c.kind == "Client" and c.name != CLIENT_NAME)
+        return sorted((c for c in theirs if not name or c.name == name), key=lambda c: c.cid)
+
+    async def client(self, name: str, *, newest: bool = False) -> Clients:
+        """The learner's client of this name, or only its newest; "not yet" while it has no subscription."""
+        everybody = await self.connections()
+        found = [c for c in everybody if c.name == name]
+        self.need(found, "no client", name=name, names={c.name for c in everybody if c.name})
+        clients = Clients(name, found[-1:] if newest else found, self)
+        self.need(clients.subscriptions, "no subscription", name=name)
+        return clients
+
+    async def hearing(
+        self, subject: str, server: topology.Server | None = None
+    ) -> list[Subscription]:
+        """The learner's subscriptions that hear this subject, as the server matches it."""
+        server = server or self.server
+        theirs = {c.cid for c in await self.connections(server=server)}
+        found = await asyncio.to_thread(observe.subscriptions, server, matching=subject)
+        return [subscription for subscription in found if subscription.cid in theirs]
+
+    async def others_on(self, subject: str, but: Collection[int]) -> list[str]:
+        """The names of the learner's clients that hear this subject, but for these connections."""
+        cids = {s.cid for s in await self.hearing(subject)} - set(but)
+        return [c.name or f"client {c.cid}" for c in await self.connections() if c.cid in cids]
+
+    def errors(self, client: str = "") -> list[Exception]:
+        """What the learner's clients, or the one of this name, reported during this check, newest first."""
+        kept = reversed(self.lab.clients.errors)
+        fresh = itertools.takewhile(lambda entry: entry is not self._last_error, kept)
+        return [entry.error for entry in fresh if client in ("", entry.client)]
+
+    async def close(self) -> None:
+        """Close the check's clients, also where their server is gone."""
+        import nats.errors
+
+        for client in self._clients:
+            with contextlib.suppress(OSError, nats.errors.Error):
+                await client.close()
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The connections of one of the learner's clients: one, or more where older ones were left open."""
+
+    name: str
+    connections: list[Connection]
+    look: Look
+
+    @property
+    def cids(self) -> set[int]:
+        """The server's numbers for them."""
+        return {connection.cid for connection in self.connections}
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """All their subscriptions, when they were looked at."""
+        return [s for connection in self.connections for s in connection.subscriptions]
+
+    async def on(self, subject: str, *, must: bool = False) -> list[Subscription]:
+        """Their subscriptions that hear this subject. With `must`, none at all ends the check."""
+        found = [s for s in await self.look.hearing(subject) if s.cid in self.cids]
+        listens = {s.subject for s in self.subscriptions}
+        if must and not found:
+            self.look.must(
+                False, "hears nothing", name=self.name, subjects=listens, subject=subject
+            )
+        return found
+
+
+@dataclass
+class Ear:
+    """What came on a subject, in the order in which it came."""
+
+    subject: str
+    messages: list[Any] = field(default_factory=list)
+
+    async def note(self, message: Any) -> None:
+        """The subscription's callback."""
+        self.messages.append(message)
+
+    async def take(self, wanted: int, patience: float = SILENCE) -> list[str]:
+        """The texts, when `wanted` came, or none has for `patience` seconds; with what follows at once."""
+        for most, longest in ((wanted, patience), (100 * wanted, min(patience, AFTERWARDS))):
+            seen, since = len(self.messages), time.monotonic()
+            while len(self.messages) < most and time.monotonic() - since < longest:
+                await asyncio.sleep(0.01)
+                if len(self.messages) != seen:
+                    seen, since = len(self.messages), time.monotonic()
+        return [message.data.decode(errors="replace") for message in self.messages]
+
+
+def compare(
+    sent: Sequence[Hashable], came: Sequence[Hashable], by: Callable[[Any], Any]
+) -> dict[str, list[Any]]:
+    """What was lost, strange, doubled; and the senders whose items all came just once, but shuffled."""
+    wanted, counted = Counter(sent), Counter(came)
+    more, order = counted - wanted, {}
+    for which, items in enumerate((sent, came)):
+        for item in items:
+            if item in wanted:
+                order.setdefault(by(item), ([], []))[which].append(item)
+    return {
+        "lost": list((wanted - counted).elements()),
+        "strange": [item for item in more if item not in wanted],
+        "doubled": [item for item in more if item in wanted],
+        "shuffled": [w for w, (a, b) in order.items() if a != b and Counter(a) == Counter(b)],
+    }
+
+
+# --- facts in words ----------------------------------------------------------------------------
+
+
+def in_words(value: Any) -> str:
+    """How a fact reads: a text as it is, 2,000 with its comma, several with commas, the rest cut short."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=str)
+    if isinstance(value, Mapping | Sequence) and not isinstance(value, bytes):
+        shown = ", ".join(map(in_words, list(value)[:MOST_SHOWN])) or "none"
+        return f"{shown}, …" if len(value) > MOST_SHOWN else shown
+    return shortened(value)
+
+
+def shortened(value: Any) -> str:
+    """A value as Python shows it, on one line, cut where it is long."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # noqa: BLE001 - a learner's object may fail to say anything
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """`{it}` in words, `{it!r}` cut short, `{it:n}` how many, `{it:3}` the first three."""
+
+    value: Any
+
+    def __repr__(self) -> str:
+        return shortened(self.value)
+
+    def __format__(self, spec: str) -> str:
+        if spec == "n":
+            return in_words(len(self.value))
+        return in_words(list(self.value)[: int(spec)]) if spec.isdigit() else (
+            format(self.value, spec) if spec else in_words(self.value)
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Raised:
+    """`{raised:; is an await missing?}`: what a callback raised during this check, else these words."""
+
+    look: Look
+
+    def __format__(self, otherwise: str) -> str:
+        for error in itertools.filterfalse(is_slow_consumer, self.look.errors()):
+            said = f"{type(error).__name__}: {error}"
+            # what nats-py comes to say when it is given a str, an int or a message to send
+            if "to bytes" in said or "has no len()" in said:
+                said += ". A payload is bytes: text.encode()"
+            elif "'int' object has no attribute 'strip'" in said:
+                said += '. The value of a header is a text: "400"'
+            return f"; a callback raised {said}"
+        return otherwise
+
+
+def is_slow_consumer(error: Exception) -> bool:
+    """Whether the client library reported that it drops messages."""
+    from nats.errors import SlowConsumerError
+
+    return isinstance(error, SlowConsumerError)
