@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from labkit.course import notebooks, store
 from labkit.course.look import Look, NotYetError, WrongError
+from labkit.servers import topology
 from labkit.servers.errors import LabError
 
 CHECK_TIMEOUT = 30.0  # seconds a check may take
@@ -74,11 +75,11 @@ def cell_exercise(source: str) -> str | None:
 @functools.cache
 def registry() -> dict[str, Exercise]:
     """Every exercise of the course by its id, in their order."""
-    found = {}
+    found, shared = {}, tomllib.loads((CHECKS / "shared.toml").read_text("utf-8"))
     for path in CHECKS.glob("notebook_*.toml"):
         number = path.stem.removeprefix("notebook_")
         for id, said in tomllib.loads(path.read_text("utf-8")).items():
-            said["hints"] = tuple(said["hints"])
+            said["hints"], said["says"] = tuple(said["hints"]), shared | said["says"]
             found[id] = Exercise(id=id, notebook=number, **said)
     return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 
@@ -201,7 +202,7 @@ def _line(outcome: Outcome, met: bool, text: str) -> str:
 
 def _what_stopped_it(look: Look, error: Exception, expired: bool) -> str:
     """Why a check could not look. Raises `error` again where it is a fault of the check itself."""
-    down = look.what_is_down()
+    down = _what_is_down(look.running())
     if expired:
         text = f"the check did not come to an end within {CHECK_TIMEOUT:g} s"
         return f"{text}; {down}" if down else text
@@ -209,6 +210,15 @@ def _what_stopped_it(look: Look, error: Exception, expired: bool) -> str:
     if not down and (isinstance(error, TimeoutError) or not isinstance(error, (LabError, OSError))):
         raise error
     return down or f"the check could not look: {error}"
+
+
+def _what_is_down(lab: topology.Lab | None) -> str:
+    """Which server of the lab does not run, and how to start it; "" when all do."""
+    for server in (lab or {}).values():
+        if server.state != "running":
+            verb = "resume" if server.state == "paused" else "start"
+            return f"server {server.name} is {server.state}: lab[{server.name!r}].{verb}()"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a check has at hand to say and to ask: sentences, the servers, clients of its own, errors.
 
 A check's sentences stand with its exercise's data, under a key: "text", or ["when met", "when not"].
-`{name}` is a fact that the check gives; `in_words` says how it reads. What a check does is in `play`.
+`{name}` is a fact that the check gives; `wording` says how it reads. What a check does is in `play`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from labkit.course.wording import Fact
 from labkit.servers import observe, topology
 from labkit.servers.observe import Connection, Subscription
+from labkit.servers.server import Server
 
 if TYPE_CHECKING:
     from nats.aio.client import Client as NatsClient
@@ -26,20 +28,6 @@ if TYPE_CHECKING:
 CLIENT_NAME = "labkit-check"  # of the clients that a check uses
 SILENCE = 1.0  # seconds without a message, after which nothing more is expected of a notebook
 AFTERWARDS = 0.15  # seconds in which a second answer shows itself, once the first ones are there
-LONGEST_SHOWN, MOST_SHOWN = 60, 12  # characters of a value, and items of a list, in a sentence
-SHARED = {  # sentences of every exercise; the cell replaces its own clients, the first one ends all others
-    "anew": "Run the exercise's cell once more, it starts afresh; if that changes nothing, run the "
-    "notebook again from its first cell",
-    "no lab": "no lab runs in this kernel: run the cell with `labkit.start` (again)",
-    "no room": "no room is open: run the notebook's first code cell",
-    "no client": 'no client is named "{name}" yet; connected are: {names}',
-    "no subscription": 'the client named "{name}" has no subscription yet; subscribe with this client, '
-    "and with `await`, in a cell that ends without an error",
-    "called already": "pass the function itself, without parentheses: {name}, not {name}()",
-    "no function": "write the function: async def {name}(…)",
-    "neighbour": "{me} is your neighbour's name; let `me` be one that nobody has",
-    "hears nothing": "{name} listens on {subjects}: with that it hears nothing on {subject}",
-}
 
 
 class NotYetError(Exception):
@@ -107,13 +95,14 @@ class Look:
 
     def _texts(self, key: str) -> Sequence[str]:
         """What is said under this key when it is met, and when it is not."""
-        entry: str | Sequence[str] = self.says.get(key) or SHARED[key]
+        entry: str | Sequence[str] = self.says[key]
         return ("", entry) if isinstance(entry, str) else entry
 
     def _filled(self, text: str, facts: Mapping[str, Any]) -> str:
         """The text with its facts."""
-        values = {name: _Fact(value) for name, value in facts.items()}
-        return text.format(**values, raised=_Raised(self), anew=SHARED["anew"])
+        values = {name: Fact(value) for name, value in facts.items()}
+        shared = {key: self.says.get(key) for key in ("anew", "afresh")}
+        return text.format(**shared, **values, raised=_Raised(self))
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -125,17 +114,16 @@ class Look:
     @property
     def lab(self) -> topology.Lab:
         """The newest lab of the exercise's topology, else the newest; ends the check where none runs."""
-        self.need(lab := self._running(), "no lab")
+        self.need(lab := self.running(), "lab")
         return cast("topology.Lab", lab)
 
-    def _running(self) -> topology.Lab | None:
-        labs = topology.running()
-        return next(
-            (lab for lab in labs[::-1] if lab.topology == self.lab_name), (labs or [None])[-1]
-        )
+    def running(self) -> topology.Lab | None:
+        """As `lab`, and None where none runs."""
+        labs = topology.running()[::-1]
+        return next((lab for lab in labs if lab.topology == self.lab_name), next(iter(labs), None))
 
     @property
-    def server(self) -> topology.Server:
+    def server(self) -> Server:
         """The lab's first server."""
         return next(iter(self.lab.values()))
 
@@ -144,22 +132,14 @@ class Look:
         """The room that is open; ends the check where none is."""
         from labkit.room import current
 
-        self.need(room := current(), "no room")
+        self.need(room := current(), "room")
         return cast("Room", room)
 
     async def settle(self) -> None:
         """Return when the servers have seen what the learner's clients sent; errors count from here on."""
-        if lab := self._running():
+        if lab := self.running():
             await lab.clients.settle()
             self._last_error = next(reversed(lab.clients.errors), None)
-
-    def what_is_down(self) -> str:
-        """Which server of the lab does not run, and how to start it; "" when all do."""
-        for server in (self._running() or {}).values():
-            if server.state != "running":
-                verb = "resume" if server.state == "paused" else "start"
-                return f"server {server.name} is {server.state}: lab[{server.name!r}].{verb}()"
-        return ""
 
     async def connect(self) -> NatsClient:
         """A client of the check's own."""
@@ -178,7 +158,7 @@ class Look:
         return ear
 
     async def connections(
-        self, name: str = "", *, state: str = "open", server: topology.Server | None = None
+        self, name: str = "", *, state: str = "open", server: Server | None = None
     ) -> list[Connection]:
         """The clients' connections, of this name where it is given, the oldest first."""
         found = await asyncio.to_thread(observe.connections, server or self.server, state=state)
@@ -189,14 +169,12 @@ class Look:
         """The learner's client of this name, or only its newest; "not yet" while it has no subscription."""
         everybody = await self.connections()
         found = [c for c in everybody if c.name == name]
-        self.need(found, "no client", name=name, names={c.name for c in everybody if c.name})
+        self.need(found, "client", name=name, names={c.name for c in everybody if c.name})
         clients = Clients(name, found[-1:] if newest else found, self)
-        self.need(clients.subscriptions, "no subscription", name=name)
+        self.need(clients.subscriptions, "subscription", name=name)
         return clients
 
-    async def hearing(
-        self, subject: str, server: topology.Server | None = None
-    ) -> list[Subscription]:
+    async def hearing(self, subject: str, server: Server | None = None) -> list[Subscription]:
         """The learner's subscriptions that hear this subject, as the server matches it."""
         server = server or self.server
         theirs = {c.cid for c in await self.connections(server=server)}
@@ -247,7 +225,7 @@ class Clients:
         listens = {s.subject for s in self.subscriptions}
         if must and not found:
             self.look.must(
-                False, "hears nothing", name=self.name, subjects=listens, subject=subject
+                False, "hears_nothing", name=self.name, subjects=listens, subject=subject
             )
         return found
 
@@ -279,7 +257,7 @@ def compare(
 ) -> dict[str, list[Any]]:
     """What was lost, strange, doubled; and the senders whose items all came just once, but shuffled."""
     wanted, counted = Counter(sent), Counter(came)
-    more, order = counted - wanted, {}
+    more, order = counted - wanted, dict[Any, tuple[list[Any], list[Any]]]()
     for which, items in enumerate((sent, came)):
         for item in items:
             if item in wanted:
@@ -290,49 +268,6 @@ def compare(
         "doubled": [item for item in more if item in wanted],
         "shuffled": [w for w, (a, b) in order.items() if a != b and Counter(a) == Counter(b)],
     }
-
-
-# --- facts in words ----------------------------------------------------------------------------
-
-
-def in_words(value: Any) -> str:
-    """How a fact reads: a text as it is, 2,000 with its comma, several with commas, the rest cut short."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float):
-        return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-    if isinstance(value, set | frozenset):
-        value = sorted(value, key=str)
-    if isinstance(value, Mapping | Sequence) and not isinstance(value, bytes):
-        shown = ", ".join(map(in_words, list(value)[:MOST_SHOWN])) or "none"
-        return f"{shown}, …" if len(value) > MOST_SHOWN else shown
-    return shortened(value)
-
-
-def shortened(value: Any) -> str:
-    """A value as Python shows it, on one line, cut where it is long."""
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:  # noqa: BLE001 - a learner's object may fail to say anything
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-
-
-@dataclass(frozen=True)
-class _Fact:
-    """`{it}` in words, `{it!r}` cut short, `{it:n}` how many, `{it:3}` the first three."""
-
-    value: Any
-
-    def __repr__(self) -> str:
-        return shortened(self.value)
-
-    def __format__(self, spec: str) -> str:
-        if spec == "n":
-            return in_words(len(self.value))
-        return in_words(list(self.value)[: int(spec)]) if spec.isdigit() else (
-            format(self.value, spec) if spec else in_words(self.value)
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)

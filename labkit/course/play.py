@@ -8,40 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import inspect
 import json
 import random
 import re
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import nats.errors
-from nats.micro.request import ERROR_HEADER
 
 from labkit.course.look import CLIENT_NAME, Look
 
 if TYPE_CHECKING:
     from nats.aio.client import Client as NatsClient
 
-    from labkit.servers.topology import Server
+    from labkit.servers.server import Server
 
-CALL_TIMEOUT = 10.0  # seconds for a function of the learner's to come back
-HELD_TIMEOUT = 5.0  # seconds for which it may hold the event loop, then it is interrupted
-SERVICE_TIMEOUT = 10.0  # seconds for a service of the room
-WORDS = (
-    "basil carob clove cumin dill endive fennel ginger hazel iris juniper kale laurel mint nutmeg "
-    "olive parsley quince rosemary saffron thyme vanilla wasabi yarrow zest"
-).split()
-AFRESH = (
-    "Run the exercise's cell again, it ends your last attempt; what another client subscribed to ends "
-    "with the room: the notebook's first cell opens a new one"
-)
+WORDS = ["basil", "carob", "clove", "cumin", "dill", "endive", "fennel", "ginger", "hazel", "iris"]
+WORDS += ["juniper", "kale", "laurel", "mint", "nutmeg", "olive", "parsley", "quince", "rosemary"]
+WORDS += ["saffron", "thyme", "vanilla", "wasabi", "yarrow", "zest"]
 
 
 def names(count: int, but: Iterable[str] = ()) -> list[str]:
@@ -62,127 +50,14 @@ async def hosts(look: Look, who: Iterable[str]) -> dict[str, NatsClient]:
     return {name: await look.connect() for name in who}
 
 
-# --- the learner's function --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Called:
-    """How a call of the learner's function ended: its value, or the problem, after so many seconds."""
-
-    value: Any
-    problem: str
-    took: float
-
-
 def function(look: Look, name: str, answer: Any) -> Callable[..., Awaitable[Any]]:
     """The learner's `async def`, which the check was given; "not yet" where it was given none."""
     if inspect.iscoroutine(answer):
         answer.close()
-        look.need(False, "called already", name=name)
+        look.need(False, "called_already", name=name)
     call = getattr(answer, "__call__", None)  # noqa: B004 - an object that is called is as good
-    look.need(any(map(inspect.iscoroutinefunction, (answer, call))), "no function", name=name)
+    look.need(any(map(inspect.iscoroutinefunction, (answer, call))), "no_function", name=name)
     return cast("Callable[..., Awaitable[Any]]", answer)
-
-
-async def call(name: str, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Called:
-    """Call the learner's function in the notebook's loop, for 10 s at most, whatever it does."""
-    try:
-        inspect.signature(function).bind(*arguments)
-    except TypeError as misfit:  # not the parameters that it is called with
-        return Called(None, f"{name} cannot be called as the exercise says: {misfit}", 0.0)
-
-    async def guarded() -> Any:
-        try:
-            return await function(*arguments)
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as end:
-            if given_up:  # cancelled from here
-                raise
-            raise RuntimeError(type(end).__name__) from end  # else it would end check or kernel
-
-    began, given_up = time.monotonic(), False
-    with _interrupted_when_held():
-        task = asyncio.ensure_future(guarded())
-        await asyncio.wait({task}, timeout=CALL_TIMEOUT)
-        if given_up := not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=1)
-    if given_up:
-        waits = f"{name} did not come back within {CALL_TIMEOUT:g} s; what does it wait for?"
-        return Called(None, waits, CALL_TIMEOUT)
-    error, took = task.exception(), time.monotonic() - began
-    return Called(None, _told(name, error), took) if error else Called(task.result(), "", took)
-
-
-def _told(name: str, error: BaseException) -> str:
-    """What the learner's function raised, on one line and not too long."""
-    error = error.__cause__ if isinstance(error.__cause__, BaseException) else error
-    text = " ".join(f"{name} raised {type(error).__name__}: {error}".split())[:300]
-    empty = isinstance(error, json.JSONDecodeError) and not error.doc
-    nobody = ". It read an empty message: that is how the server answers where nobody listens"
-    return text + nobody if empty else text
-
-
-class HeldError(Exception):
-    """Raised inside code that has held the event loop for too long."""
-
-
-@contextlib.contextmanager
-def _interrupted_when_held() -> Iterator[None]:
-    """Meanwhile, raise HeldError in whatever holds the main thread's event loop for 5 s.
-
-    An alarm that a task puts off again and again; without one (Windows) such a call cannot be ended.
-    """
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def held(*_: object) -> None:
-        raise HeldError(f"it held the event loop for {HELD_TIMEOUT:g} s, without an await")
-
-    async def put_off() -> None:
-        while True:
-            signal.setitimer(signal.ITIMER_REAL, HELD_TIMEOUT)
-            await asyncio.sleep(HELD_TIMEOUT / 10)
-
-    left, _ = signal.getitimer(signal.ITIMER_REAL)
-    before, task = signal.signal(signal.SIGALRM, held), asyncio.ensure_future(put_off())
-    try:
-        yield
-    finally:
-        task.cancel()
-        signal.setitimer(signal.ITIMER_REAL, left)
-        signal.signal(signal.SIGALRM, before)
-
-
-async def call_in_thread(
-    name: str, function: Callable[..., Any], *arguments: Any, limit: float
-) -> Called:
-    """Call the learner's plain function beside the event loop, for `limit` seconds at most.
-
-    In a daemon thread: one that never ends must not keep the kernel from ending, and is told to.
-    """
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-    ended, began = [], time.perf_counter()
-
-    def run() -> None:
-        try:
-            value, problem = function(*arguments), ""
-        except BaseException as error:  # noqa: BLE001 - whatever it raises is told to the learner
-            value, problem = None, _told(name, error)
-        ended.append(Called(value, problem, time.perf_counter() - began))
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(done.set)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        await asyncio.wait_for(done.wait(), limit)
-    except TimeoutError:
-        ident = ctypes.c_ulong(thread.ident or 0)
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(SystemExit))
-        waits = "does it wait for an answer that the server does not give?"
-        return Called(None, f"{name} did not come back within {limit:g} s; {waits}", limit)
-    return ended[0]
 
 
 # --- load and responders -----------------------------------------------------------------------
@@ -328,34 +203,6 @@ def name_in_the_room(look: Look) -> str:
     look.need(isinstance(me, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,30}", me), "name")
     look.need(me not in look.room.neighbours, "neighbour", me=me)
     return cast("str", me)
-
-
-async def visitor(look: Look) -> NatsClient:
-    """Somebody else in the room, once each side of the link knows what was subscribed to on the other.
-
-    Interest crosses in the order in which it arose: when a new subject is reached, so are the older.
-    """
-    visitor = look.mine(await look.room.visitor(name=CLIENT_NAME))
-    seat = look.mine(await look.room.connect(name=CLIENT_NAME))
-    for asker, answerer in ((seat, visitor), (visitor, seat)):
-        echo = await answerer.subscribe(answerer.new_inbox(), cb=_echo)
-        async with asyncio.timeout(SERVICE_TIMEOUT):
-            while await ask(asker, echo.subject, b"", 1) != "answered":
-                await asyncio.sleep(0.005)
-        await echo.unsubscribe()
-    return visitor
-
-
-async def _echo(message: Any) -> None:
-    await message.respond(message.data)
-
-
-async def ask_service(client: NatsClient, subject: str, payload: bytes = b"") -> Any:
-    """What a service of the room answers. Raises LookupError with its sentence when it refuses."""
-    answer = await client.request(subject, payload, timeout=SERVICE_TIMEOUT)
-    if refusal := (answer.headers or {}).get(ERROR_HEADER):
-        raise LookupError(f"{subject} was answered with: {refusal}")
-    return json.loads(answer.data)
 
 
 async def close_who_hears(look: Look, subject: str) -> None:

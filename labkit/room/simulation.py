@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+import nats.errors
+from nats.micro.request import ERROR_HEADER
 
 import labkit
 from labkit.room import neighbours
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 TOPOLOGY = "room-simulated"
 CREW = "labkit.room.crew"  # the program in which services and neighbours live
+ANSWER_TIMEOUT = 10.0  # seconds for a service of the room
 OPEN_TIMEOUT = 15.0  # seconds for services and neighbours to be there
 MOST_SEATS = 60
 SEED = 1
@@ -54,9 +59,17 @@ class Room:
         """The names of the others in the room."""
         return {person.name for person in self.people}
 
-    async def visitor(self, **options: Any) -> Client:
-        """A client of somebody else in the room: here one of the hub, across your server's link."""
-        return await self.lab.connect("hub", **options)
+    async def visitor(self, name: str) -> Client:
+        """A client of somebody else in the room: here one of the hub, across your server's link.
+
+        Returned when each side of the link knows what has been subscribed to on the other. Interest
+        crosses in the order in which it arose: when a new subject is reached, so are the older ones.
+        """
+        visitor, seat = await self.lab.connect("hub", name=name), await self.connect(name=name)
+        for asker, answerer in ((seat, visitor), (visitor, seat)):
+            await _until_reached(asker, answerer)
+        await seat.close()
+        return visitor
 
     def stop(self) -> None:
         """End the room: its people, services and servers. Stopping again does no harm."""
@@ -106,6 +119,31 @@ def simulate(seats: int = 12, seed: int = SEED) -> Room:
         raise
     _OPENED.append(room := Room(lab, people))
     return room
+
+
+async def ask_service(client: Client, subject: str, payload: bytes = b"") -> Any:
+    """What a service of the room answers. Raises LookupError with its sentence when it refuses."""
+    answer = await client.request(subject, payload, timeout=ANSWER_TIMEOUT)
+    if refusal := (answer.headers or {}).get(ERROR_HEADER):
+        raise LookupError(f"{subject} was answered with: {refusal}")
+    return json.loads(answer.data)
+
+
+async def _until_reached(asker: Client, answerer: Client) -> None:
+    """Return when a new subject of the answerer's is known where the asker is."""
+
+    async def answer(message: Any) -> None:
+        await message.respond(b"")
+
+    echo = await answerer.subscribe(answerer.new_inbox(), cb=answer)
+    async with asyncio.timeout(ANSWER_TIMEOUT):
+        while True:
+            try:
+                await asker.request(echo.subject, timeout=1)
+                break
+            except nats.errors.Error:
+                await asyncio.sleep(0.005)
+    await echo.unsubscribe()
 
 
 def current() -> Room | None:

@@ -31,15 +31,27 @@ class Connection:
 
 
 def _sub(said: dict[str, Any], cid: int) -> Subscription:
-    return Subscription(said.get("cid", cid), said["sid"], said["subject"], said.get("qgroup"), said.get("max"), said.get("msgs", 0))
+    return Subscription(
+        said.get("cid", cid),
+        said["sid"],
+        said["subject"],
+        said.get("qgroup"),
+        said.get("max"),
+        said.get("msgs", 0),
+    )
 
 
 def connections(server: Server, *, state: str = "open") -> list[Connection]:
     found = server.monitor("connz", subs="detail", state=state, limit=10000)
     return [
         Connection(
-            c["cid"], c.get("name", ""), c.get("kind", ""), c.get("lang", ""), c.get("reason", ""),
-            c["in_msgs"], c["out_msgs"],
+            c["cid"],
+            c.get("name", ""),
+            c.get("kind", ""),
+            c.get("lang", ""),
+            c.get("reason", ""),
+            c["in_msgs"],
+            c["out_msgs"],
             tuple(_sub(s, c["cid"]) for s in c.get("subscriptions_list_detail", [])),
         )
         for c in found["connections"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 import labkit
-from labkit.course import jupyter, play
+from labkit.course import calling, jupyter
 from labkit.course.checks import notebook_14
 from labkit.room import simulate
 from labkit.servers.clients import ERRORS_KEPT
@@ -68,7 +68,7 @@ async def test_a_publisher_that_must_not_be_awaited(lab: labkit.Lab):
 
 
 async def test_a_drain_that_does_not_come_back(lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(play, "CALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(calling, "CALL_TIMEOUT", 0.2)
     await workers(lab)
 
     async def drain_one():
@@ -81,7 +81,7 @@ async def test_a_drain_that_does_not_come_back(lab: labkit.Lab, monkeypatch: pyt
 async def test_a_question_that_is_not_asked_in_time(
     lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(play, "CALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(calling, "CALL_TIMEOUT", 0.2)
 
     async def ask_stores(names, deadline):
         await asyncio.Event().wait()

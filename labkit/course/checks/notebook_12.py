@@ -8,7 +8,9 @@ import random
 from typing import Any
 
 from labkit.course import play
-from labkit.course.look import Look, shortened
+from labkit.course.calling import call
+from labkit.course.look import Look
+from labkit.course.wording import shortened
 from labkit.servers.observe import Subscription
 
 PRICES = {"A-7": 8120, "B-2": 1990}  # of the notebook, in cents
@@ -98,7 +100,7 @@ async def drained_under_load(look: Look) -> None:
     load = play.Load(request, REQUESTS)
     sending = asyncio.create_task(load.run())
     await load.enough.wait()
-    called = await play.call("drain_one", drain_one)
+    called = await call("drain_one", drain_one)
     await sending
     await look.lab.clients.settle()
     after = {c.cid: c for c in await look.connections(state="all")}
@@ -159,7 +161,7 @@ async def _asked(
 ) -> tuple[dict[Any, Any], set[str], float]:
     """Let the learner's function ask these stores: the answers, the names it gave as silent, its seconds."""
     async with stores.on("stock.count"):
-        called = await play.call("ask_stores", ask_stores, list(stores.delays), deadline)
+        called = await call("ask_stores", ask_stores, list(stores.delays), deadline)
     look.must(not called.problem, "called", problem=called.problem)
     value = called.value
     pair = isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], dict)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import re
 
 from labkit.course import play
-from labkit.course.look import Look
+from labkit.course.look import CLIENT_NAME, Look
+from labkit.room import ask_service
 
 WELL_READ = "jean"  # a neighbour with a history
 CALLS = 3  # of the roll, and in the chat
@@ -21,12 +21,12 @@ FLOOD = 40  # lines after one call: then a bot answers itself, and would for eve
 
 async def guestbook(look: Look) -> None:
     """Asks the guestbook itself."""
-    me, visitor = play.name_in_the_room(look), await play.visitor(look)
-    guests = await play.ask_service(visitor, "room.guestbook.guests")
+    me, visitor = play.name_in_the_room(look), look.mine(await look.room.visitor(CLIENT_NAME))
+    guests = await ask_service(visitor, "room.guestbook.guests")
     look.need(me in guests, "signed", me=me)
-    mine = (await play.ask_service(visitor, f"room.guestbook.guests.{me}"))["entries"]
+    mine = (await ask_service(visitor, f"room.guestbook.guests.{me}"))["entries"]
     look.expect(len(set(mine)) > 1, "twice", me=me, mine=mine)
-    theirs = (await play.ask_service(visitor, f"room.guestbook.guests.{WELL_READ}"))["entries"]
+    theirs = (await ask_service(visitor, f"room.guestbook.guests.{WELL_READ}"))["entries"]
     answer = look.answers[1] if len(look.answers) > 1 else None
     wrong = "latest" if answer == theirs[-1] else "first"
     if isinstance(answer, bytes):
@@ -44,11 +44,8 @@ async def guestbook(look: Look) -> None:
 
 async def roll_call(look: Look) -> None:
     """Calls the roll several times as somebody else in the room, and counts the answers to each call."""
-    me, visitor, people = (
-        play.name_in_the_room(look),
-        await play.visitor(look),
-        look.room.neighbours,
-    )
+    me, people = play.name_in_the_room(look), look.room.neighbours
+    visitor = look.mine(await look.room.visitor(CLIENT_NAME))
     listening = await look.hearing("room.rollcall", look.room.seat)
     look.need(listening, "deaf")
     groups = {s.queue for s in listening if s.queue}
@@ -63,23 +60,20 @@ async def roll_call(look: Look) -> None:
         if others[0] != me:
             look.must(False, "answered", wrong=wrong, answer=others[0], me=me)
         if len(others) > 1:
-            look.must(False, "once", others=others, afresh=play.AFRESH)
+            look.must(False, "once", others=others)
     look.expect(True, "answered", people=people, me=me)
     look.expect(True, "once", calls=CALLS)
 
 
 async def lottery(look: Look) -> None:
     """Lets the room draw, and compares the learner's share with that of two tickets."""
-    me, visitor, people = (
-        play.name_in_the_room(look),
-        await play.visitor(look),
-        look.room.neighbours,
-    )
+    me, people = play.name_in_the_room(look), look.room.neighbours
+    visitor = look.mine(await look.room.visitor(CLIENT_NAME))
     tickets = await look.hearing("room.lottery", look.room.seat)
     look.need(tickets, "deaf")
-    look.must(all(t.queue == "lottery" for t in tickets), "group", afresh=play.AFRESH)
+    look.must(all(t.queue == "lottery" for t in tickets), "group")
     for draws in (FEW_DRAWS, DRAWS):
-        winners = await play.ask_service(visitor, "room.draw", str(draws).encode())
+        winners = await ask_service(visitor, "room.draw", str(draws).encode())
         silent = sum(winners.get(name, 0) for name in SILENT)
         if silent or draws == DRAWS:
             look.must(not silent, "said", silent=silent, drawn=sum(winners.values()))
@@ -89,16 +83,13 @@ async def lottery(look: Look) -> None:
     look.must(right, "yours", wrong=wrong, draws=DRAWS, me=me, strangers=sorted(strangers))
     share = DRAWS // (len(people) + 1)
     look.expect(won >= LEAST_WINS, "few", won=won, draws=DRAWS, seats=len(people) + 1, share=share)
-    look.expect(won <= MOST_WINS, "many", won=won, draws=DRAWS, tickets=tickets, afresh=play.AFRESH)
+    look.expect(won <= MOST_WINS, "many", won=won, draws=DRAWS, tickets=tickets)
 
 
 async def chat(look: Look) -> None:
     """Mentions the learner in the chat under several names, and not, and listens to what comes back."""
-    me, visitor, people = (
-        play.name_in_the_room(look),
-        await play.visitor(look),
-        look.room.neighbours,
-    )
+    me, people = play.name_in_the_room(look), look.room.neighbours
+    visitor = look.mine(await look.room.visitor(CLIENT_NAME))
     look.need(await look.hearing("room.chat.inspector", look.room.seat), "deaf")
     callers = play.names(CALLS, but=[me, *people])
     ours = {f"room.chat.{name}" for name in [*people, *callers]}
@@ -126,7 +117,7 @@ async def chat(look: Look) -> None:
         look.lines.clear()  # what was met at the last call
         subjects, line = {subject for subject, _ in said}, said[0][1]
         look.must(subjects == {f"room.chat.{me}"}, "place", me=me, subjects=subjects, calls=CALLS)
-        look.must(len(said) == 1, "once", said=said, afresh=play.AFRESH)
+        look.must(len(said) == 1, "once", said=said)
         look.must(caller in line, "caller", line=line)
     unasked = [await said_after(caller, "anybody for tea?") for caller in callers[:2]]
     look.expect(not any(unasked), "quiet", text="anybody for tea?")

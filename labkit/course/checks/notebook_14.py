@@ -8,8 +8,8 @@ import random
 import time
 
 from labkit.course import play
+from labkit.course.calling import call_in_thread
 from labkit.course.look import Look
-from labkit.servers.observe import Connection
 
 READING_TIME = 0.5  # seconds for the server to read what was sent on a plain socket
 WANTED_RATIO = 3.0
@@ -91,7 +91,7 @@ async def batched_publisher(look: Look) -> None:
 async def _published(look: Look, subject: str, payload: bytes, count: int) -> float:
     """The seconds that a call of the learner's function took; ends the check where it failed."""
     arguments = (subject, payload, count)
-    called = await play.call_in_thread("publish_many", look.answer, *arguments, limit=CALL_TIMEOUT)
+    called = await call_in_thread("publish_many", look.answer, *arguments, limit=CALL_TIMEOUT)
     wrong = "wire" if any(name in called.problem for name in OF_THE_WIRE) else "problem"
     if called.problem:
         look.must(False, "problem", wrong=wrong, problem=called.problem)
