@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from labkit.course.wording import Fact
+from labkit.course.comparing import compare
+from labkit.course.wording import Fact, Raised
 from labkit.servers import observe, topology
 from labkit.servers.observe import Connection, Subscription
 from labkit.servers.server import Server
@@ -102,7 +102,7 @@ class Look:
         """The text with its facts."""
         values = {name: Fact(value) for name, value in facts.items()}
         shared = {key: self.says.get(key) for key in ("anew", "afresh")}
-        return text.format(**shared, **values, raised=_Raised(self))
+        return text.format(**shared, **values, raised=Raised(self.errors()))
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -188,7 +188,8 @@ class Look:
 
     def errors(self, client: str = "") -> list[Exception]:
         """What the learner's clients, or the one of this name, reported during this check, newest first."""
-        kept = reversed(self.lab.clients.errors)
+        lab = self.running()
+        kept = reversed(lab.clients.errors if lab else [])
         fresh = itertools.takewhile(lambda entry: entry is not self._last_error, kept)
         return [entry.error for entry in fresh if client in ("", entry.client)]
 
@@ -250,46 +251,3 @@ class Ear:
                 if len(self.messages) != seen:
                     seen, since = len(self.messages), time.monotonic()
         return [message.data.decode(errors="replace") for message in self.messages]
-
-
-def compare(
-    sent: Sequence[Hashable], came: Sequence[Hashable], by: Callable[[Any], Any]
-) -> dict[str, list[Any]]:
-    """What was lost, strange, doubled; and the senders whose items all came just once, but shuffled."""
-    wanted, counted = Counter(sent), Counter(came)
-    more, order = counted - wanted, dict[Any, tuple[list[Any], list[Any]]]()
-    for which, items in enumerate((sent, came)):
-        for item in items:
-            if item in wanted:
-                order.setdefault(by(item), ([], []))[which].append(item)
-    return {
-        "lost": list((wanted - counted).elements()),
-        "strange": [item for item in more if item not in wanted],
-        "doubled": [item for item in more if item in wanted],
-        "shuffled": [w for w, (a, b) in order.items() if a != b and Counter(a) == Counter(b)],
-    }
-
-
-@dataclass(frozen=True)
-class _Raised:
-    """`{raised:; is an await missing?}`: what a callback raised during this check, else these words."""
-
-    look: Look
-
-    def __format__(self, otherwise: str) -> str:
-        for error in itertools.filterfalse(is_slow_consumer, self.look.errors()):
-            said = f"{type(error).__name__}: {error}"
-            # what nats-py comes to say when it is given a str, an int or a message to send
-            if "to bytes" in said or "has no len()" in said:
-                said += ". A payload is bytes: text.encode()"
-            elif "'int' object has no attribute 'strip'" in said:
-                said += '. The value of a header is a text: "400"'
-            return f"; a callback raised {said}"
-        return otherwise
-
-
-def is_slow_consumer(error: Exception) -> bool:
-    """Whether the client library reported that it drops messages."""
-    from nats.errors import SlowConsumerError
-
-    return isinstance(error, SlowConsumerError)

@@ -1,7 +1,8 @@
-"""Facts in a sentence: how numbers, lists and a learner's values read in a line of a check."""
+"""Facts in a sentence: how numbers, lists, errors and a learner's values read in a line of a check."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,3 +48,28 @@ class Fact:
         return in_words(list(self.value)[: int(spec)]) if spec.isdigit() else (
             format(self.value, spec) if spec else in_words(self.value)
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Raised:
+    """`{raised:; is an await missing?}`: what a callback raised during this check, else these words."""
+
+    errors: Sequence[Exception]
+
+    def __format__(self, otherwise: str) -> str:
+        for error in itertools.filterfalse(is_slow_consumer, self.errors):
+            said = f"{type(error).__name__}: {error}"
+            # what nats-py comes to say when it is given a str, an int or a message to send
+            if "to bytes" in said or "has no len()" in said:
+                said += ". A payload is bytes: text.encode()"
+            elif "'int' object has no attribute 'strip'" in said:
+                said += '. The value of a header is a text: "400"'
+            return f"; a callback raised {said}"
+        return otherwise
+
+
+def is_slow_consumer(error: Exception) -> bool:
+    """Whether the client library reported that it drops messages."""
+    from nats.errors import SlowConsumerError
+
+    return isinstance(error, SlowConsumerError)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import labkit
-from labkit.course import calling, exercises, look, play
+from labkit.course import calling, exercises, play
 from labkit.course.calling import call, call_in_thread
+from labkit.course.comparing import compare
 from labkit.course.wording import Fact, in_words
 
 CHECKS = sorted(exercises.CHECKS.glob("notebook_*.py"))
@@ -44,7 +45,7 @@ SENT = ["a 1", "a 2", "b 1", "a 2"]
 )
 def test_what_was_sent_is_compared_with_what_came(came: list[str], different: dict):
     nothing = {"lost": [], "strange": [], "doubled": [], "shuffled": []}
-    assert look.compare(SENT, came, host) == nothing | different
+    assert compare(SENT, came, host) == nothing | different
 
 
 # --- sentences ---------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from labkit.course import play
-from labkit.course.look import Look, is_slow_consumer
+from labkit.course.look import Look
+from labkit.course.wording import is_slow_consumer
 
 MOST_READINGS = 60  # of one host
 BURST = 2000  # readings
