@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.course.play import SEED
 from labkit.course.store import WORKSPACE_VARIABLE
 
 pytest_plugins = ["pytester"]
@@ -19,4 +20,5 @@ def pytest_configure(config: pytest.Config) -> None:
     Tests run in a terminal of the course's JupyterLab must not count as the learner's progress.
     """
     os.environ.pop(WORKSPACE_VARIABLE, None)
+    os.environ[SEED] = "1"  # kernels whose outputs are compared make up the same values each time
     config.option.nbval_sanitize_with = str(ROOT / "tests" / "sanitize.cfg")

@@ -13,6 +13,7 @@ import difflib
 import functools
 import html
 import importlib
+import os
 import re
 import tomllib
 from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from labkit.course import notebooks, store
+from labkit.course import notebooks, play, store
 from labkit.course.look import Look, NotYetError, WrongError
 from labkit.servers import topology
 from labkit.servers.errors import LabError
@@ -168,6 +169,7 @@ async def _check(exercise: Exercise, answers: tuple[Any, ...]) -> Result:
 
     given = tuple(None if answer is ... else answer for answer in answers)
     look = Look(given, exercise.lab, exercise.says)
+    play.chance.seed(os.environ.get(play.SEED))
     deadline = asyncio.timeout(CHECK_TIMEOUT)
     outcome: Outcome
     try:

@@ -84,7 +84,7 @@ class Look:
         found = compare(sent, came, by)
         for kind, seen in (
             ("lost", self.says[key]["seen"]),
-            ("strange", "nothing else did"),
+            ("strange", "and nothing else"),
             ("doubled", "each of them once"),
             ("shuffled", "and in the order in which they were sent"),
         ):

@@ -260,6 +260,8 @@ def run(path: Path) -> None:
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+    from labkit.course.play import SEED
+
     notebook = read(path)
     begun: list[int] = []  # positions of cells; the last is the one that runs
 
@@ -271,7 +273,7 @@ def run(path: Path) -> None:
         resources={"metadata": {"path": str(path.parent)}},
     )
     try:
-        client.execute(env={**os.environ, STATIC: "1"})
+        client.execute(env={**os.environ, STATIC: "1", SEED: "1"})
     except CellExecutionError as error:
         raise NotebookError(f"{path.name}: a cell failed.\n{error}") from None
     except CellTimeoutError:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
     from labkit.servers.server import Server
 
+SEED = (
+    "LABKIT_SEED"  # in the environment: the same values in every run, for outputs that are compared
+)
+chance = random.Random()  # of everything that is made up for a check; sown when the check begins
 WORDS = ["basil", "carob", "clove", "cumin", "dill", "endive", "fennel", "ginger", "hazel", "iris"]
 WORDS += ["juniper", "kale", "laurel", "mint", "nutmeg", "olive", "parsley", "quince", "rosemary"]
 WORDS += ["saffron", "thyme", "vanilla", "wasabi", "yarrow", "zest"]
@@ -36,13 +40,13 @@ def names(count: int, but: Iterable[str] = ()) -> list[str]:
     """So many fresh names of unequal lengths; none contains another, or one of `but`."""
     but = list(but)
     words = [word for word in WORDS if not any(word in name or name in word for name in but)]
-    ends = ("", str(random.randint(100, 9999)), f"-{random.randint(2, 99)}")
-    return [word + random.choice(ends) for word in random.sample(words, count)]
+    ends = ("", str(chance.randint(100, 9999)), f"-{chance.randint(2, 99)}")
+    return [word + chance.choice(ends) for word in chance.sample(words, count)]
 
 
 def numbers(count: int) -> list[str]:
     """So many different numbers as text, in no order."""
-    return [str(number) for number in random.sample(range(10, 90 * count), count)]
+    return [str(number) for number in chance.sample(range(10, 90 * count), count)]
 
 
 async def hosts(look: Look, who: Iterable[str]) -> dict[str, NatsClient]:

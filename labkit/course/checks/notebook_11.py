@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 from labkit.course import play
 from labkit.course.look import Look
 from labkit.course.wording import is_slow_consumer
@@ -16,7 +14,7 @@ STANDSTILL = 0.5  # seconds that the event loop may be held; a good handler hold
 async def european_stores(look: Look) -> None:
     """Asks the server which subscriptions hear stores of fresh names, here and elsewhere."""
     client, (near, far) = await look.client("eu-stores", newest=True), play.names(2)
-    till, subjects = random.randint(1, 30), {s.subject for s in client.subscriptions}
+    till, subjects = play.chance.randint(1, 30), {s.subject for s in client.subscriptions}
     stores = [f"store.eu.{near}", "store.eu.berlin"]
     wanted = [*stores, f"store.eu.{near}.{till}", f"store.eu.{far}.{till + 1}"]
     others = ["store.us.seattle", f"store.us.{near}.{till}", f"store.europe.{far}"]
@@ -42,10 +40,10 @@ async def fan_in(look: Look) -> None:
     found = {(s.cid, s.sid): s.subject for s in heard}
     look.expect(len(found) == 1, "one", found=list(found.values()))
     dashboard, hosts, sent = await look.listen("dashboard"), await play.hosts(look, who), []
-    rounds = {name: random.randint(MOST_READINGS // 2, MOST_READINGS) for name in who}
+    rounds = {name: play.chance.randint(MOST_READINGS // 2, MOST_READINGS) for name in who}
     for number in range(MOST_READINGS):
         for name in (name for name in who if number < rounds[name]):
-            reading = str(random.randint(0, 100))  # readings repeat, as they do
+            reading = str(play.chance.randint(0, 100))  # readings repeat, as they do
             sent.append(f"{name} {reading}")
             await hosts[name].publish(f"metrics.{name}.cpu", reading.encode())
             for other in (f"metrics.{name}.disk", f"metrics.{name}.cpu.load", f"power.{name}.cpu"):

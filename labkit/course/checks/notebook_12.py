@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from typing import Any
 
 from labkit.course import play
@@ -31,11 +30,11 @@ async def reports_errors(look: Look) -> None:
     look.expect(len(found) == 1, "one", found=found)
     others = await look.others_on("price.total", but=pricing.cids)
     look.must(not others, "others", others=others)
-    pieces = [(sku, n) for sku in PRICES for n in (1, 3, random.randint(4, 90))]
+    pieces = [(sku, n) for sku in PRICES for n in (1, 3, play.chance.randint(4, 90))]
     unknown = [_order("Z-9", 1), _order(play.names(1)[0], 2)]
     totals = {_order(sku, n): str(PRICES[sku] * n).encode() for sku, n in pieces}
     asked = [*totals, *unknown, *NOT_ORDERS]
-    answers = await play.ask_all(look, "price.total", random.sample(asked, len(asked)))
+    answers = await play.ask_all(look, "price.total", play.chance.sample(asked, len(asked)))
     silent = [order.decode() or "an empty message" for order in asked if not answers[order]]
     look.expect(not silent, "all", asked=asked, silent=silent)
     if len(silent) == len(asked):
@@ -133,7 +132,7 @@ async def scatter_gather(look: Look) -> None:
     ask_stores, client = play.function(look, "ask_stores", look.answer), await look.connect()
     for deadline in DEADLINES:
         look.lines.clear()  # the first round's, which were all met
-        stocks = dict(zip(play.names(5), [0, *random.sample(range(1, 5000), 4)], strict=True))
+        stocks = dict(zip(play.names(5), [0, *play.chance.sample(range(1, 5000), 4)], strict=True))
         stores = play.Responders(client, dict(zip(stocks, DELAYS, strict=True)), stocks)
         answers, named, took = await _asked(look, ask_stores, stores, deadline)
         in_time, silent = set(list(stocks)[:3]), set(list(stocks)[3:])
