@@ -28,18 +28,16 @@ async def guestbook(look: Look) -> None:
     look.expect(len(set(mine)) > 1, "twice", me=me, mine=mine)
     theirs = (await ask_service(visitor, f"room.guestbook.guests.{WELL_READ}"))["entries"]
     answer = look.answers[1] if len(look.answers) > 1 else None
-    wrong = "latest" if answer == theirs[-1] else "first"
     if isinstance(answer, bytes):
         answer = answer.decode(errors="replace")
-    if inspect.iscoroutine(answer):
+    right, wrong = False, "empty" if answer is None else "text"
+    if isinstance(answer, str):
+        right, wrong = answer == theirs[0], "latest" if answer == theirs[-1] else "first"
+    elif inspect.iscoroutine(answer):
         answer.close()
         wrong = "await"
-    elif not isinstance(answer, str):
-        wrong = "empty" if answer is None else "text"
-    right, kind = isinstance(answer, str) and answer == theirs[0], type(answer).__name__
-    look.expect(
-        right, "first", wrong=wrong, who=WELL_READ, first=theirs[0], answer=answer, kind=kind
-    )
+    facts = {"first": theirs[0], "answer": answer, "kind": type(answer).__name__}
+    look.expect(right, "first", wrong=wrong, who=WELL_READ, **facts)
 
 
 async def roll_call(look: Look) -> None:
