@@ -21,18 +21,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labkit.servers.errors import ConfigError
 from labkit.servers.ports import LOOPBACK
 
-if TYPE_CHECKING:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
-
 RECIPE = "credentials.toml"
 MADE = "made"
 SERVER = "server"  # the name of the servers' certificate
+ORGANIZATION, UNIT = (
+    "labkit",
+    "lab",
+)  # of certificates: a client's subject is CN=ada,OU=lab,O=labkit
 LIFETIME = timedelta(days=30)  # of certificates; a lab lives for hours
 BCRYPT_ROUNDS = 4  # bcrypt's least: a lab's password is random, and starting must be fast
 ANYBODY = "anybody"  # where the server wants TLS and no name
@@ -136,16 +136,29 @@ def _nkeys(wanted: dict[str, Any], folder: Path) -> Iterator[tuple[str, Settings
 
 
 def _certificates(wanted: dict[str, Any], folder: Path) -> Iterator[tuple[str, Settings]]:
-    """An authority of the lab's own, a certificate for its servers and one for each client."""
-    authority = _Authority.new()
-    _write(folder / "ca.pem", authority.pem)
-    authority.issue(SERVER, folder)
-    for name in wanted.get("clients", ()):
-        authority.issue(name, folder)
-        yield (
-            name,
-            {"cert": str(folder / f"{name}-cert.pem"), "key": str(folder / f"{name}-key.pem")},
+    """An authority of the lab's own, a certificate for its servers and one for each client.
+
+    All are good for servers on loopback too; a client is known by the certificate's subject.
+    """
+    import trustme
+
+    authority = trustme.CA(organization_name=ORGANIZATION, organization_unit_name="authority")
+    _write(folder / "ca.pem", authority.cert_pem.bytes())
+    now = datetime.now(UTC)
+    for name in (SERVER, *wanted.get("clients", ())):
+        issued = authority.issue_cert(
+            "localhost",
+            LOOPBACK,
+            common_name=name,
+            organization_name=ORGANIZATION,
+            organization_unit_name=UNIT,
+            not_before=now - timedelta(hours=1),  # clocks differ
+            not_after=now + LIFETIME,
         )
+        key = _write(folder / f"{name}-key.pem", issued.private_key_pem.bytes())
+        cert = _write(folder / f"{name}-cert.pem", issued.cert_chain_pems[0].bytes())
+        if name != SERVER:
+            yield name, {"cert": str(cert), "key": str(key)}
 
 
 def _operator(wanted: dict[str, Any], folder: Path) -> Iterator[tuple[str, Settings]]:
@@ -235,100 +248,4 @@ def _creds(token: str, seed: str) -> str:
     return (
         f"-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n"
         f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
-    )
-
-
-# --- certificates -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Authority:
-    """A certificate authority that lives for one start."""
-
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-    @classmethod
-    def new(cls) -> _Authority:
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = _name("labkit CA")
-        return cls(key, _signed(name, name, key.public_key(), key, authority=True))
-
-    @property
-    def pem(self) -> bytes:
-        from cryptography.hazmat.primitives.serialization import Encoding
-
-        return self.certificate.public_bytes(Encoding.PEM)
-
-    def issue(self, name: str, folder: Path) -> None:
-        """Write NAME-cert.pem and NAME-key.pem: good for servers on loopback, and for clients."""
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        key = ec.generate_private_key(ec.SECP256R1())
-        issuer = self.certificate.subject
-        certificate = _signed(_name(name), issuer, key.public_key(), self.key, authority=False)
-        pem = serialization.Encoding.PEM
-        private = key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        _write(folder / f"{name}-key.pem", private)
-        _write(folder / f"{name}-cert.pem", certificate.public_bytes(pem))
-
-
-def _name(common: str) -> x509.Name:
-    from cryptography import x509
-
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
-
-
-def _signed(
-    subject: x509.Name,
-    issuer: x509.Name,
-    public: ec.EllipticCurvePublicKey,
-    by: ec.EllipticCurvePrivateKey,
-    authority: bool,
-) -> x509.Certificate:
-    from ipaddress import ip_address
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), critical=False
-        )
-        .add_extension(_usage(authority), critical=True)
-    )
-    if not authority:
-        here = [x509.DNSName("localhost"), x509.IPAddress(ip_address(LOOPBACK))]
-        builder = builder.add_extension(x509.SubjectAlternativeName(here), critical=False)
-    return builder.sign(by, hashes.SHA256())
-
-
-def _usage(authority: bool) -> x509.KeyUsage:
-    from cryptography import x509
-
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
     )

@@ -238,7 +238,7 @@ def test_starting_without_credentials_imports_none_of_their_libraries():
     code = (
         "import sys, labkit\n"
         "with labkit.start('single'): pass\n"
-        "print(sorted({'cryptography', 'bcrypt', 'nkeys'} & set(sys.modules)))"
+        "print(sorted({'cryptography', 'trustme', 'bcrypt', 'nkeys'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n", os.environ.get("PYTHONSTARTUP")
