@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from labkit.servers import nats_py
 from labkit.servers.errors import LabError
 from labkit.servers.events import Event
 from labkit.views.readable import readable, short
@@ -181,12 +182,8 @@ class Record:
     # --- listening to clients
 
     def _listen(self, client: nats.aio.client.Client, who: str) -> None:
-        """Note what the client publishes and what reaches it, from now on.
-
-        `_process_msg` is where nats-py 2 takes in each message, whichever way it is then handed
-        over; there is no public place that sees them all.
-        """
-        publish, take_in = client.publish, client._process_msg
+        """Note what the client publishes and what reaches it, from now on."""
+        publish = client.publish
 
         async def publishing(
             subject: str, payload: bytes = b"", *more: Any, **options: Any
@@ -195,19 +192,18 @@ class Record:
             await publish(subject, payload, *more, **options)
             self._add(at, who, "sent", subject, payload)
 
-        async def taking_in(
-            sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
-        ) -> None:
-            self._add(time.time_ns(), who, "received", subject.decode(), bytes(data), sid)
-            await take_in(sid, subject, reply, data, headers)
+        def heard(sid: int, subject: str, data: bytes) -> None:
+            self._add(time.time_ns(), who, "received", subject, data, sid)
 
-        client.publish, client._process_msg = publishing, taking_in
+        client.publish = publishing
+        nats_py.overhear(client, heard)
         self._clients.append(client)
 
     def stop(self) -> None:
         """Listen no longer. Stopping again does no harm."""
         for client in self._clients:
-            del client.publish, client._process_msg  # the class's own are there again
+            del client.publish  # the class's own is there again
+            nats_py.overhear_no_more(client)
         self._clients.clear()
 
     def __enter__(self) -> Self:
@@ -237,13 +233,12 @@ def record(*clients: nats.aio.client.Client) -> Record:
     """
     names: dict[str, nats.aio.client.Client] = {}
     for client in clients:
-        options = getattr(client, "options", None)
-        if options is None or not hasattr(client, "_process_msg"):
+        if not nats_py.is_client(client):
             raise RecordError(f"{client!r} is no nats-py client; give what lab.connect() returned")
-        name = options.get("name") or f"client {len(names) + 1}"
+        name = client.options.get("name") or f"client {len(names) + 1}"
         if client.is_closed:
             raise RecordError(f"client {name!r} is closed; connect it again, then record")
-        if "_process_msg" in vars(client):
+        if nats_py.is_overheard(client):
             raise RecordError(f"client {name!r} is in a record already; stop that one first")
         while name in names:
             name += "'"

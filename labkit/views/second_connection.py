@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from labkit.servers import nats_py
 from labkit.servers.errors import LabError
 from labkit.servers.topology import Lab
 
@@ -63,17 +64,8 @@ def options_of(source: Source) -> dict[str, Any]:
     return {
         "servers": list(dict.fromkeys(url.geturl() for url in addresses)),
         **same,
-        **_keys(source),
+        **nats_py.login_of(source),
     }
-
-
-def _keys(client: nats.aio.client.Client) -> dict[str, Any]:
-    """The client's nkey or JWT login, which nats-py keeps in attributes of its own only."""
-    for key in ("user_credentials", "nkeys_seed", "nkeys_seed_str"):
-        if (value := getattr(client, f"_{key}", None)) is not None:
-            return {key: value}
-    found = {key: getattr(client, f"_{key}", None) for key in ("user_jwt_cb", "signature_cb")}
-    return {key: value for key, value in found.items() if value is not None}
 
 
 async def connect(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from nats.aio.msg import Msg
 
-    from labkit.views.tap import Message
+    from labkit.servers.nats_py import Message
 
 KEPT = 1000  # messages
 KEPT_BYTES = 1024  # of each payload, and of each header
@@ -64,9 +64,9 @@ class _Traffic(Live):
         self._subjects: dict[str, list[int]] = {}  # messages and bytes
 
     def _new_client(self) -> nats.aio.client.Client:
-        from labkit.views.tap import Tap
+        from labkit.views.tap import tap
 
-        return Tap(self._heard)
+        return tap(self._heard)
 
     async def _begin(self, client: nats.aio.client.Client) -> None:
         import nats.errors

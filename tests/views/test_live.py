@@ -29,7 +29,7 @@ from labkit.views import background, live, traffic
 from labkit.views.live import BARRIER_TIMEOUT
 from labkit.views.readable import kind_of, readable, short
 from labkit.views.second_connection import ViewError
-from labkit.views.tap import Tap
+from labkit.views.tap import tap
 from tests.servers.kernels import Kernel, kernel
 
 PUBLISHER = Path(__file__).parent / "publish_raw.py"
@@ -473,12 +473,12 @@ async def test_messages_are_read_whole_however_the_network_cuts_them():
         ]
         heard: list[tuple[str, str, bytes, dict[str, str] | None]] = []
         pings = []
-        tap = Tap(heard.extend)
-        tap._process_ping = functools.partial(note, pings)
+        client = tap(heard.extend)
+        client._process_ping = functools.partial(note, pings)
         wire = wire_of(sent)
         while wire:
             cut = chance.choice([1, 2, 5, 30, 1000])
-            await tap._ps.parse(wire[:cut])
+            await client.feed(wire[:cut])
             wire = wire[cut:]
         assert heard == sent
         assert len(pings) == (len(sent) + 4) // 5
