@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from labkit.servers import server
+from labkit.servers import server, tables
 from labkit.servers import topology as topologies
 from labkit.servers.errors import LabError
 from labkit.servers.launching import Ports
@@ -285,8 +285,10 @@ class Lab(topologies.Lab):
         return topology_map.draw(snapshot.take(self), rtt=rtt, trace=trace)
 
     def _repr_html_(self) -> str:
+        table = tables.html_table(("server", "role", "state", "url"), self.rows())
+        shown = f"<b>{html.escape(self.topology)}</b>{' (stopped)' * self.stopped}{table}"
         if self.stopped:
-            return self.table()
+            return shown
         from labkit.views import snapshot, topology_map
 
         try:
@@ -294,7 +296,7 @@ class Lab(topologies.Lab):
             picture = topology_map.draw(snapshot.steady(snapshot.take(self))).svg
         except LabError as error:
             picture = f"<p>No map: {html.escape(str(error))}.</p>"
-        return f"{self.table()}{picture}"
+        return f"{shown}{picture}"
 
 
 def start(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import shutil
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from labkit.course import store
-from labkit.servers import binary, placement, ports, topology
+from labkit.servers import binary, placement, ports, tables, topology
 from labkit.servers.errors import LabError
 
 FREE_DISK = 1_000_000_000  # bytes; the course's largest lab needs about a third of that
@@ -54,13 +53,11 @@ class Health:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{f.mark}</td><td style='text-align:left'>{html.escape(f.what)}</td>"
-            f"<td style='text-align:left'>{html.escape(f.seen)}"
-            f"{'<br>→ ' + html.escape(f.advice) if f.advice else ''}</td></tr>"
+        rows = [
+            (f.mark, f.what, tables.lines(f.seen, f"→ {f.advice}" if f.advice else ""))
             for f in self.findings
-        )
-        return f"<table>{rows}</table>"
+        ]
+        return tables.html_table((), rows, tables.left)
 
 
 def doctor() -> Health:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 
 from labkit.course.exercises import UnknownExerciseError, registry
 from labkit.course.store import Entry, load
+from labkit.servers import tables
 
 MARKS = {"right": "✔ right", "wrong": "✘ wrong", "not yet": "· not yet", "": "–"}
 
@@ -43,25 +43,12 @@ class Progress:
         return "\n".join([self.summary, *lines])
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            "<tr>"
-            + "".join(
-                f"<td style='text-align:left'>{html.escape(str(value))}</td>"
-                for value in (
-                    row.notebook,
-                    row.exercise,
-                    row.title,
-                    MARKS[row.state],
-                    row.tries or "",
-                    row.hints or "",
-                )
-            )
-            + "</tr>"
-            for row in self.rows
-        )
         names = ("notebook", "exercise", "title", "state", "tries", "hints")
-        heading = "".join(f"<th style='text-align:left'>{name}</th>" for name in names)
-        return f"<p>{self.summary}</p><table><tr>{heading}</tr>{cells}</table>"
+        rows = [
+            (r.notebook, r.exercise, r.title, MARKS[r.state], r.tries or "", r.hints or "")
+            for r in self.rows
+        ]
+        return f"<p>{self.summary}</p>{tables.html_table(names, rows, tables.left)}"
 
 
 def progress(notebook: str | None = None) -> Progress:

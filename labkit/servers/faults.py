@@ -6,14 +6,13 @@ guard, stands in them; this is its owner's side.
 
 from __future__ import annotations
 
-import html
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields, replace
 from typing import Any
 
-from labkit.servers import readiness
+from labkit.servers import readiness, tables
 from labkit.servers.errors import ServerStateError, TopologyError
 from labkit.servers.placement import PlannedServer
 from labkit.servers.processes import Guard
@@ -56,22 +55,17 @@ class Link:
 class LinkList(list[Link]):
     """Links, shown as a table."""
 
+    def _names(self) -> list[str]:
+        return [field.name for field in fields(Link)]
+
     def _rows(self) -> list[list[str]]:
         return [[_shown(value) for value in astuple(link)] for link in self]
 
     def __repr__(self) -> str:
-        names = [field.name for field in fields(Link)]
-        table = [names, *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, row, map(int, widths))).rstrip() for row in table)
+        return "\n".join(tables.aligned([self._names(), *self._rows()]))
 
     def _repr_html_(self) -> str:
-        heading = "".join(f"<th>{field.name}</th>" for field in fields(Link))
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in row) + "</tr>"
-            for row in self._rows()
-        )
-        return f"<table><tr>{heading}</tr>{rows}</table>"
+        return tables.html_table(self._names(), self._rows())
 
 
 def _shown(value: str | bool | float | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import html
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -345,21 +344,6 @@ class Lab(Mapping[str, Server]):
     def __repr__(self) -> str:
         heading = f"{self.topology}: {'stopped' if self.stopped else 'running'}"
         return "\n".join([heading, *("  " + "  ".join(row) for row in self.rows())])
-
-    def _repr_html_(self) -> str:
-        return self.table()
-
-    def table(self) -> str:
-        """The rows as an HTML table, headed by the topology's name."""
-        cells = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(value)}</td>" for value in row) + "</tr>"
-            for row in self.rows()
-        )
-        return (
-            f"<b>{html.escape(self.topology)}</b>{' (stopped)' if self.stopped else ''}"
-            "<table><tr><th>server</th><th>role</th><th>state</th><th>url</th></tr>"
-            f"{cells}</table>"
-        )
 
 
 class ServerNameError(LabError, KeyError):

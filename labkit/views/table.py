@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 
+from labkit.servers import tables
 from labkit.views.readable import plain
 
-_CELL = "padding:1px 12px 1px 0;vertical-align:middle;white-space:nowrap;text-align:"
-_NUMBER = _CELL + "right;font-variant-numeric:tabular-nums"
+_CELL = "padding:1px 12px 1px 0;vertical-align:middle;white-space:nowrap;"
+_NUMBER = _CELL + "text-align:right;font-variant-numeric:tabular-nums"
 
 
 @dataclass(frozen=True)
@@ -46,40 +47,29 @@ class Table:
 
     def text(self) -> str:
         """The table in columns of plain text."""
-        lines = [self.columns, *(tuple(plain(str(cell)) for cell in row) for row in self.rows)]
-        widths = [max(len(line[place]) for line in lines) for place in range(len(self.columns))]
-        body = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-            for line in (lines if self.rows else [])
-        ]
+        rows = [tuple(plain(str(cell)) for cell in row) for row in self.rows]
+        body = tables.aligned([self.columns, *rows]) if rows else []
         return "\n".join([plain(self.heading), *body, *([plain(self.note)] if self.note else [])])
 
     def html(self) -> str:
         """The table as HTML that takes its colours from the page, light or dark."""
         first = self.rows[0] if self.rows else ()
-        head = "".join(
-            f"<th style='{_style(cell)}'>{html.escape(name)}</th>"
-            for name, cell in zip(self.columns, first, strict=False)
-        )
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td style='{_style(cell)}'>{_cell(cell)}</td>" for cell in row)
-            + "</tr>"
-            for row in self.rows
-        )
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        styles = dict(zip(self.columns, map(_style, first), strict=False))
+        head = tables.html_row(styles, lambda name: styles[str(name)], "th")
+        body = "".join(tables.html_row(map(_shown, row), _style) for row in self.rows)
+        table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
         note = f"<div style='opacity:.75'>{_escaped(self.note)}</div>" if self.note else ""
         return f"<div><b>{_escaped(self.heading)}</b>{table if self.rows else ''}{note}</div>"
 
 
-def _style(cell: Cell) -> str:
-    return _NUMBER if isinstance(cell, int) else _CELL + "left"
+def _style(cell: object) -> str:
+    return _NUMBER if isinstance(cell, int) else _CELL + tables.LEFT
 
 
-def _cell(cell: Cell) -> str:
+def _shown(cell: Cell) -> str | int:
     if isinstance(cell, Picture):
-        return cell.svg
-    return f"{cell:,}" if isinstance(cell, int) else _escaped(cell)
+        return tables.Markup(cell.svg)
+    return plain(cell) if isinstance(cell, str) else cell
 
 
 def _escaped(text: str) -> str:
