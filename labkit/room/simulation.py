@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import nats.errors
 from nats.micro.request import ERROR_HEADER
 
-import labkit
+from labkit.lab import start
 from labkit.room import neighbours
 from labkit.servers.errors import LabError, NotInTimeError
 from labkit.servers.probe import Conversation
@@ -104,7 +104,7 @@ def simulate(seats: int = 12, seed: int = SEED) -> Room:
     """
     if not isinstance(seats, int) or not 1 <= seats <= MOST_SEATS:
         raise LabError(f"a room of {seats!r} seats cannot be simulated; take 1 to {MOST_SEATS}")
-    lab: Lab = labkit.start(TOPOLOGY)
+    lab: Lab = start(TOPOLOGY)
     people = neighbours.people(seats, seed)
     arguments = [lab["hub"].url, lab["neighbours"].url, str(seats), str(seed)]
     try:

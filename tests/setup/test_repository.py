@@ -117,23 +117,6 @@ def import_seconds(statement: str) -> float:
     return float(done.stdout)
 
 
-ARROWS = {  # labkit.lab, the front, stands above servers and views
-    "servers": ("views", "lab", "course", "room", "cli"),
-    "views": ("lab", "course", "room", "cli"),
-    "course": ("cli",),
-    "room": ("course", "cli"),
-}
-
-
-@pytest.mark.parametrize("package", ARROWS)
-def test_imports_run_one_way(package: str):
-    banned = re.compile(
-        rf"^\s*(?:from|import) labkit\.(?:{'|'.join(ARROWS[package])})\b", re.MULTILINE
-    )
-    for path in (ROOT / "labkit" / package).rglob("*.py"):
-        assert not banned.search(path.read_text()), path.name
-
-
 def test_the_server_files_run_by_hand(tmp_path: Path):
     from labkit.servers import binary, credentials, folders
 
