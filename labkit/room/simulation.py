@@ -6,7 +6,6 @@ import asyncio
 import html
 import json
 import sys
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
@@ -78,12 +77,7 @@ class Room:
     def __enter__(self) -> Room:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def __repr__(self) -> str:
