@@ -1,4 +1,8 @@
-"""Notebooks as files: where they are, their normal form, how their outputs are made, how they are stripped."""
+"""Notebooks as files: where they are, their normal form, how their outputs are made, how they are stripped.
+
+nbformat is imported where it is needed: it takes a second, and a kernel that only checks an
+exercise does without it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,6 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import nbformat
 
 from labkit.servers.errors import LabError
 from labkit.views.live import STATIC
@@ -74,6 +76,8 @@ def find(wanted: str, folder: Path | None = None) -> Path:
 
 def read(path: Path) -> Notebook:
     """The notebook in a file. Raises NotebookError where the file holds none."""
+    import nbformat
+
     try:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, KeyError, AttributeError) as error:
@@ -89,6 +93,8 @@ def write(notebook: Notebook, path: Path) -> None:
 
 def text_of(notebook: Notebook) -> str:
     """The notebook as nbformat writes it, with one newline at the end."""
+    import nbformat
+
     return str(nbformat.writes(notebook, version=4)).rstrip("\n") + "\n"
 
 
@@ -100,6 +106,8 @@ def normal(notebook: Notebook, prefix: str) -> Notebook:
 
     `prefix` begins the ids of cells that have none of their own.
     """
+    import nbformat
+
     notebook = nbformat.from_dict(notebook)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = nbformat.from_dict(
@@ -161,6 +169,8 @@ def _new_id(prefix: str, position: int, taken: set[str]) -> str:
 
 
 def _normal_outputs(outputs: list[Any], count: int) -> list[Any]:
+    import nbformat
+
     kept: list[Any] = []
     for output in outputs:
         if output.output_type == "execute_result":
@@ -202,6 +212,8 @@ def normalize(path: Path) -> bool:
 
 def problems(path: Path) -> list[str]:
     """What is wrong with a notebook of the course, a line each; none when it may be committed."""
+    import nbformat
+
     notebook = read(path)
     found = []
     if text_of(normal(nbformat.from_dict(notebook), number(path))) != path.read_text("utf-8"):
@@ -217,6 +229,8 @@ def problems(path: Path) -> list[str]:
 
 
 def _cell_problems(cell: Any) -> Iterator[str]:
+    import nbformat
+
     tags = cell.metadata.get("tags", [])
     failed = [o for o in cell.outputs if o.output_type == "error"]
     if failed and "raises-exception" not in tags:
@@ -320,6 +334,8 @@ def main(arguments: list[str]) -> int:
 
 def strip(notebook: Notebook, name: str) -> Notebook:
     """The learner's copy: solutions replaced by a placeholder, outputs and counts gone."""
+    import nbformat
+
     notebook = nbformat.from_dict(notebook)
     for position, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "code":
