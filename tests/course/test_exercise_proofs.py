@@ -14,10 +14,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
@@ -27,15 +30,10 @@ from labkit.course import exercises, notebooks, store
 ANSWERS = Path(__file__).parent.parent / "exercises"
 EVERY = exercises.registry()
 SAYS = "# says: "
+FIRST_CELLS_AGAIN = (
+    "# then the first cells again"  # after an answer that leaves more than its client
+)
 STARTS = re.compile(r"labkit\.start\(|= simulate\(")
-
-
-def answers(kind: str) -> list[Path]:
-    return sorted(ANSWERS.glob(f"*/{kind}-*.py"))
-
-
-def named(path: Path) -> str:
-    return f"{path.parent.name}-{path.stem}"
 
 
 class Section:
@@ -57,60 +55,89 @@ class Section:
         assert f'await check("{id}"' in self.check, f"the check must follow the cell of {id}"
 
 
-@pytest.fixture
-async def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[InteractiveShell]:
-    """A notebook's Python without a notebook; its labs and tasks end with the test."""
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+@dataclass(frozen=True)
+class Answer:
+    """What the exercise's cell holds, the outcome that it must get, and words of its ✘ line."""
+
+    name: str
+    source: str
+    outcome: str
+    says: str = ""
+
+
+def answers(id: str) -> Iterator[Answer]:
+    """The answers of an exercise, in the order in which a learner comes to the right one."""
+    solved = Section(id).solved
+    stripped = notebooks.strip_source(solved, id)
+    assert notebooks.PLACEHOLDER in stripped
+    yield Answer("stripped", stripped, "not yet")
+    for path in sorted((ANSWERS / id).glob("wrong-*.py")):
+        text = path.read_text()
+        assert text.startswith(SAYS), f"{path} must begin with {SAYS!r} and what the check says"
+        first, _, _ = text.partition("\n")
+        yield Answer(path.stem, text, "wrong", first.removeprefix(SAYS))
+    yield Answer("solution", solved, "right")
+    for path in sorted((ANSWERS / id).glob("right-*.py")):
+        yield Answer(path.stem, path.read_text(), "right")
+
+
+class Learner:
+    """A notebook's Python without a notebook, in which one answer is tried after the other."""
+
+    def __init__(self, id: str, shell: InteractiveShell) -> None:
+        self.section, self.shell = Section(id), shell
+        self.begun = False
+
+    async def run(self, source: str) -> Any:
+        """What the cell shows. Raises what the cell raised."""
+        transformed = self.shell.transform_cell(source)
+        done = await self.shell.run_cell_async(
+            source, store_history=False, transformed_cell=transformed
+        )
+        done.raise_error()
+        return done.result
+
+    async def outcome(self, answer: str) -> exercises.Result:
+        """The result of the check when the exercise's cell holds this answer."""
+        if not self.begun:
+            for source in self.section.before:
+                await self.run(source)
+        self.begun = FIRST_CELLS_AGAIN not in answer
+        await self.run(answer)
+        return await self.run(self.section.check)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def learner(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Learner]:
+    """A learner at an exercise; the labs and tasks of all the answers end with the last one."""
     config = Config()
     config.HistoryManager.enabled = False
     before = asyncio.all_tasks()
-    yield InteractiveShell(config=config)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        yield Learner(request.param, InteractiveShell(config=config))
     for lab in labkit.running():
         lab.stop()
+    # Some wrong answers leave thousands of tasks that failed; asyncio would tell of each at the end.
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
 
 
-async def outcome(shell: InteractiveShell, id: str, answer: str) -> exercises.Result:
-    """The result of the check when the exercise's cell holds this answer."""
-    section = Section(id)
-    for source in [*section.before, answer, section.check]:
-        done = await shell.run_cell_async(
-            source, store_history=False, transformed_cell=shell.transform_cell(source)
-        )
-        done.raise_error()
-    return done.result
-
-
-@pytest.mark.parametrize("id", EVERY)
-async def test_a_stripped_exercise_says_not_yet(id: str, shell: InteractiveShell):
-    stripped = notebooks.strip_source(Section(id).solved, id)
-    assert notebooks.PLACEHOLDER in stripped
-    assert (await outcome(shell, id, stripped)).outcome == "not yet"
-
-
-@pytest.mark.parametrize("answer", answers("wrong"), ids=named)
-async def test_a_wrong_answer_is_named(answer: Path, shell: InteractiveShell):
-    text = answer.read_text()
-    assert text.startswith(SAYS), f"{answer} must begin with {SAYS!r} and what the check says"
-    expected = text.partition("\n")[0].removeprefix(SAYS)
-    result = await outcome(shell, answer.parent.name, text)
-    assert result.outcome == "wrong"
-    assert expected in "\n".join(line for line in result.lines if line.startswith("✘"))
-
-
-@pytest.mark.parametrize("id", EVERY)
-async def test_the_solution_is_right(id: str, shell: InteractiveShell):
-    result = await outcome(shell, id, Section(id).solved)
-    assert result.outcome == "right", repr(result)
-
-
-@pytest.mark.parametrize("answer", answers("right"), ids=named)
-async def test_another_right_answer_is_right(answer: Path, shell: InteractiveShell):
-    result = await outcome(shell, answer.parent.name, answer.read_text())
-    assert result.outcome == "right", repr(result)
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("learner", "answer"),
+    [pytest.param(id, answer, id=f"{id}-{answer.name}") for id in EVERY for answer in answers(id)],
+    indirect=["learner"],
+)
+async def test_the_check_tells_an_answer(learner: Learner, answer: Answer):
+    result = await learner.outcome(answer.source)
+    assert result.outcome == answer.outcome, repr(result)
+    assert answer.says in "\n".join(line for line in result.lines if line.startswith("✘"))
 
 
 @pytest.mark.parametrize("id", EVERY)

@@ -1,16 +1,17 @@
-"""Runs a notebook as "Run All" does: every cell is queued at once, and none waits for another."""
+"""Runs cells as "Run All" does: all are queued at once, and none waits for another."""
 
 from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.manager import KernelManager
 
+READY_TIMEOUT = 60.0  # seconds for the kernel to start
 REPLY_TIMEOUT = 60.0  # seconds for each cell
 
 
@@ -24,16 +25,15 @@ class Ran:
     shown: str
 
 
-def run_all(notebook: Any, folder: Path) -> list[Ran]:
-    """Queue all code cells of the notebook in a fresh kernel and report on each, counted from 1."""
+def run_all(sources: Sequence[str], folder: Path) -> list[Ran]:
+    """Queue these cells in a fresh kernel that runs in the folder; a report on each, from 1."""
     manager = KernelManager(kernel_name="python3")
     manager.kernel_spec.argv[0] = sys.executable
     manager.start_kernel(cwd=str(folder), extra_arguments=["--HistoryManager.enabled=False"])
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=REPLY_TIMEOUT)
-        sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+        client.wait_for_ready(timeout=READY_TIMEOUT)
         queued = [client.execute(source, stop_on_error=True) for source in sources]
         replies = _replies(client, queued)
         shown = _collect(client, replies.keys())
@@ -87,12 +87,3 @@ def _collect(client: Any, replied: Collection[str]) -> dict[str, str]:
         elif message["msg_type"] == "status" and content["execution_state"] == "idle":
             idle.add(parent)
     return shown
-
-
-def failures(notebook: Any, folder: Path) -> list[str]:
-    """The cells that did not run to their end, a line each."""
-    return [
-        f"code cell {ran.number} was {ran.status} {ran.detail}"
-        for ran in run_all(notebook, folder)
-        if ran.status != "ok"
-    ]

@@ -48,6 +48,7 @@ def test_a_leaf_node_that_dials_before_its_hub_listens_is_connected_when_it_does
             accepted.close()
 
 
+@pytest.mark.alone
 def test_a_leaf_node_does_not_wait_for_longer_than_it_would_wait_for_its_hub():
     with forwarding("leafnodes") as (dialed, _), dial(dialed) as leaf:
         began = time.monotonic()
@@ -55,6 +56,7 @@ def test_a_leaf_node_does_not_wait_for_longer_than_it_would_wait_for_its_hub():
         assert 0.9 < time.monotonic() - began < 3
 
 
+@pytest.mark.alone
 def test_a_leaf_node_is_refused_at_once_when_its_hub_has_gone_again():
     with forwarding("leafnodes") as (dialed, to):
         with server_at(to) as hub, dial(dialed):
@@ -65,6 +67,7 @@ def test_a_leaf_node_is_refused_at_once_when_its_hub_has_gone_again():
             assert time.monotonic() - began < 0.9, "it would have waited for a second"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["cluster", "gateway"])
 def test_servers_that_dial_each_other_are_refused_as_without_a_forwarder(kind):
     with forwarding(kind) as (dialed, _), dial(dialed) as peer:

@@ -1,19 +1,18 @@
 """Whatever ends a kernel, its servers, their guard and their files are gone; an interrupt spares them.
 
-LABKIT_KERNEL_ENDS sets how often each end is tried (20 unless it is set).
+Each end is tried LABKIT_ROUNDS times, on the topologies in turn.
 """
 
 from __future__ import annotations
 
-import os
+import itertools
 
 import pytest
 
+from tests.rounds import ROUNDS
 from tests.servers import kernels
 
-OTHERS = ["cluster", "leaf-nodes"]  # each a tenth as often
-TIMES = int(os.environ.get("LABKIT_KERNEL_ENDS", "20"))
-TOPOLOGIES = ["single"] * TIMES + OTHERS * (TIMES // 10)
+TOPOLOGIES = list(itertools.islice(itertools.cycle(["single", "cluster", "leaf-nodes"]), ROUNDS))
 
 
 @pytest.mark.parametrize("end", [end for end in kernels.DEADLY if end != "restart"])
@@ -48,7 +47,7 @@ def test_an_interrupt_leaves_server_and_notebook_usable() -> None:
     with kernels.kernel() as kernel:
         traces = kernel.start_lab()
         kernel.run("nc = await lab.connect()")
-        for number in range(TIMES):
+        for number in range(ROUNDS):
             kernels.interrupt(kernel)
             heard = kernel.run(
                 "sub = await nc.subscribe('still.there')\n"

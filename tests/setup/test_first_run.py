@@ -376,6 +376,7 @@ def test_an_interrupted_install_is_one_sentence(clone: Path):
     assert process.returncode == 130
 
 
+@pytest.mark.alone
 @posix
 def test_the_way_to_the_command_line_costs_little(clone: Path):
     stamped(clone)

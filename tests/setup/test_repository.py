@@ -97,6 +97,7 @@ def test_importing_labkit_and_starting_and_showing_a_lab_imports_neither_pandas_
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.alone
 def test_importing_labkit_takes_a_moment_only():
     """0.15 s of the processor, or on a slow machine three times what asyncio alone takes there.
 

@@ -317,6 +317,7 @@ def delay(message) -> float:
     return time.time() - float(message.data.split()[1])
 
 
+@pytest.mark.alone
 async def test_fifty_thousand_messages_a_second_are_survived(lab, nc):
     """Counts agree with the server's; the application's own subscriber gets all, about as fast.
 

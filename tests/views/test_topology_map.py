@@ -368,6 +368,7 @@ def test_somebody_elses_leaf_node_is_shown_while_it_is_there(tmp_path: Path):
         wait_until(lambda: lab.map().svg == before, 10, "the visitor to be gone from the map")
 
 
+@pytest.mark.alone
 def test_sixty_seats_are_drawn_in_two_seconds_each_by_name():
     with labkit.start(seats(60)) as lab:
         took = []
