@@ -20,11 +20,18 @@ LONGEST_FIRST = (  # so that the workers end together
     "tests/servers/test_endurance.py",
     "tests/servers/test_links.py",
 )
-TOGETHER = re.compile(  # a notebook, an exercise, a module or what it names in brackets
-    r"notebooks/.*\.ipynb"
-    r"|tests/course/test_exercise_proofs\.py::.*\[\d+\.\w+-"
-    r"|tests/room/test_simulated_room\.py"
+TOGETHER = re.compile(  # a notebook, an exercise, a module, a topology that is only looked at
+    r"(notebooks/.*\.ipynb)"
+    r"|(tests/course/test_exercise_proofs\.py)::.*(\[\d+\.\w+-)"
+    r"|(tests/room/test_simulated_room\.py)"
+    r"|(tests/views/test_topology_map\.py)::.*(\[[a-z].*)"
 )
+
+
+def scope(nodeid: str) -> str:
+    """What a test shares with others that one worker must run; its own id when it shares nothing."""
+    together = TOGETHER.match(nodeid)
+    return "".join(filter(None, together.groups())) if together else nodeid
 
 
 def plugin_for(config: pytest.Config) -> object:
@@ -43,8 +50,7 @@ class Scheduling(LoadScopeScheduling):
     """Gives each worker one test after the other, but those together that share what they start."""
 
     def _split_scope(self, nodeid: str) -> str:
-        together = TOGETHER.match(nodeid)
-        return together[0] if together else nodeid
+        return scope(nodeid)
 
 
 class Worker:

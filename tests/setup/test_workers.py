@@ -57,12 +57,10 @@ def test_a_run_of_none_but_tests_marked_alone_is_a_run(project):
 
 
 def test_the_cells_of_a_notebook_and_the_answers_of_an_exercise_stay_together():
-    def scope(nodeid: str) -> str:
-        together = workers.TOGETHER.match(nodeid)
-        return together[0] if together else nodeid
-
-    assert len({scope(f"notebooks/1-c/12-r.ipynb::Cell {n}") for n in range(3)}) == 1
+    assert len({workers.scope(f"notebooks/1-c/12-r.ipynb::Cell {n}") for n in range(3)}) == 1
     proofs = "tests/course/test_exercise_proofs.py::test_the_check_tells_an_answer"
     answers = ["1.3a-stripped", "1.3b-stripped", "1.3b-wrong-one", "1.3b-right-two-or-more"]
-    assert len({scope(f"{proofs}[{answer}]") for answer in answers}) == 2
-    assert scope("tests/a.py::test_a[1.3b-x]") != scope("tests/a.py::test_a[1.3b-y]")
+    assert len({workers.scope(f"{proofs}[{answer}]") for answer in answers}) == 2
+    assert workers.scope("tests/a.py::test_a[1.3b-x]") != workers.scope(
+        "tests/a.py::test_a[1.3b-y]"
+    )

@@ -7,6 +7,7 @@ import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,40 +91,45 @@ def gateways(lab: labkit.Lab) -> set[frozenset[str]]:
     }
 
 
-@pytest.mark.parametrize("name", folders.names())
-def test_every_server_and_link_that_the_servers_name_is_there(name: str):
-    with labkit.start(name) as lab:
-        taken, picture = snapshot.take(lab), lab.map().svg
-        shown = words(picture)
-        assert all(shown[server] + shown[f"★ {server}"] == 1 for server in lab)
-        assert [link for link in taken.links if not link.up] == []
-        ends = {kind: {(k.a, k.b) for k in taken.links if k.kind == kind} for kind in KINDS}
-        assert {frozenset(pair) for pair in ends["route"]} == routes(lab)
-        assert ends["leaf"] == leafs(lab)
-        assert {frozenset(pair) for pair in ends["gateway"]} == gateways(lab)
-        drawn = re.findall(r'<path d="[^"]*" fill="none"', picture)
-        in_legend = [kind for kind in KINDS if ends[kind]]
-        assert len(drawn) == len(taken.links) + len(in_legend)
-        for server in lab.values():
-            varz = server.monitor("varz")
-            if server.planned.setting("cluster", "name"):
-                assert shown[f"cluster {varz['cluster']['name']}"] == 1
-            settings = varz["jetstream"].get("config")
-            node = next(node for node in taken.nodes if node.name == server.name)
-            assert node.jetstream == (settings is not None)
-            if settings and settings.get("domain"):
-                assert shown[f"JetStream, domain {settings['domain']}"] == 1
+@pytest.fixture(scope="module")
+def looked_at(request: pytest.FixtureRequest) -> Iterator[labkit.Lab]:
+    """A lab of one topology for the tests that leave it as it is."""
+    with labkit.start(request.param) as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("looked_at", folders.names(), indirect=True)
+def test_every_server_and_link_that_the_servers_name_is_there(looked_at: labkit.Lab):
+    lab = looked_at
+    taken, picture = snapshot.take(lab), lab.map().svg
+    shown = words(picture)
+    assert all(shown[server] + shown[f"★ {server}"] == 1 for server in lab)
+    assert [link for link in taken.links if not link.up] == []
+    ends = {kind: {(k.a, k.b) for k in taken.links if k.kind == kind} for kind in KINDS}
+    assert {frozenset(pair) for pair in ends["route"]} == routes(lab)
+    assert ends["leaf"] == leafs(lab)
+    assert {frozenset(pair) for pair in ends["gateway"]} == gateways(lab)
+    drawn = re.findall(r'<path d="[^"]*" fill="none"', picture)
+    in_legend = [kind for kind in KINDS if ends[kind]]
+    assert len(drawn) == len(taken.links) + len(in_legend)
+    for server in lab.values():
+        varz = server.monitor("varz")
+        if server.planned.setting("cluster", "name"):
+            assert shown[f"cluster {varz['cluster']['name']}"] == 1
+        settings = varz["jetstream"].get("config")
+        node = next(node for node in taken.nodes if node.name == server.name)
+        assert node.jetstream == (settings is not None)
+        if settings and settings.get("domain"):
+            assert shown[f"JetStream, domain {settings['domain']}"] == 1
 
 
 KINDS = ("route", "gateway", "leaf")
 
 
-@pytest.mark.parametrize("name", folders.names())
-def test_two_labs_of_one_topology_look_the_same(name: str):
-    pictures = []
-    for _ in range(2):
-        with labkit.start(name) as lab:
-            pictures.append(picture_of(lab))
+@pytest.mark.parametrize("looked_at", folders.names(), indirect=True)
+def test_two_labs_of_one_topology_look_the_same(looked_at: labkit.Lab):
+    with labkit.start(looked_at.topology) as another:
+        pictures = [picture_of(lab) for lab in (looked_at, another)]
     assert pictures[0] == pictures[1]
     assert "127.0.0.1" not in pictures[0]
     assert not re.search(r"<script|href|url\((?!#)", pictures[0])
@@ -241,15 +247,17 @@ def outside(svg: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["single", "cluster", "leaf-nodes", "supercluster"])
-async def test_no_client_is_clipped(name: str):
-    with labkit.start(name) as lab:
-        clients = [await lab.connect(s, name=f"{s}.{n}") for s in lab for n in range(5)]
-        picture = lab.map(rtt=True).svg
-        assert outside(picture) == []
-        assert words(picture)["and 2 more"] == len(lab)
-        for client in clients:
-            await client.close()
+@pytest.mark.parametrize(
+    "looked_at", ["single", "cluster", "leaf-nodes", "supercluster"], indirect=True
+)
+async def test_no_client_is_clipped(looked_at: labkit.Lab):
+    lab = looked_at
+    clients = [await lab.connect(s, name=f"{s}.{n}") for s in lab for n in range(5)]
+    picture = lab.map(rtt=True).svg
+    assert outside(picture) == []
+    assert words(picture)["and 2 more"] == len(lab)
+    for client in clients:
+        await client.close()
 
 
 async def test_odd_names_of_clients_stay_apart_in_their_place_and_in_xml():
@@ -299,6 +307,7 @@ async def test_the_last_step_of_a_message_to_a_seat_in_a_column_is_on_the_page()
             await client.close()
 
 
+@pytest.mark.alone
 def test_steps_of_a_message_to_seats_that_are_only_counted_are_shown_as_a_range():
     with labkit.start(seats(61)) as lab:
         taken = snapshot.take(lab)
@@ -386,6 +395,7 @@ def test_sixty_seats_are_drawn_in_two_seconds_each_by_name():
         assert all(places(after)[name] == spots[name] for name in lab)
 
 
+@pytest.mark.alone
 async def test_more_seats_than_sixty_become_a_count():
     with labkit.start(seats(61)) as lab:
         shown = words(lab.map().svg)
@@ -407,9 +417,9 @@ def test_a_map_is_saved_as_a_file_that_stands_alone(tmp_path: Path):
         assert repr(picture) == "3 servers, 2 links"
 
 
-def test_the_picture_in_the_readme_is_the_map():
-    with labkit.start("supercluster") as lab:
-        drawn = topology_map.draw(snapshot.steady(snapshot.take(lab)))
+@pytest.mark.parametrize("looked_at", ["supercluster"], indirect=True)
+def test_the_picture_in_the_readme_is_the_map(looked_at: labkit.Lab):
+    drawn = topology_map.draw(snapshot.steady(snapshot.take(looked_at)))
     assert (ROOT / "docs" / "supercluster.svg").read_text("utf-8") == f"{drawn.svg}\n"
 
 

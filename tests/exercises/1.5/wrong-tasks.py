@@ -8,7 +8,7 @@ async def resize_aside(message):
 
 
 async def resize_later(message):
-    await asyncio.sleep(0.3)  # others must not wait for it
+    await asyncio.sleep(0.6)  # others must not wait for it
     await resize(message)
 
 
