@@ -19,6 +19,7 @@ LONGEST_FIRST = (  # so that the workers end together
     "tests/servers/test_kernel_ends.py",
     "tests/servers/test_endurance.py",
     "tests/servers/test_links.py",
+    "tests/setup/",
 )
 TOGETHER = re.compile(  # a notebook, an exercise, a module, a topology that is only looked at
     r"(notebooks/.*\.ipynb)"
