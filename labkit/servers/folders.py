@@ -68,9 +68,10 @@ def read_files(topology: Path | Mapping[str, str] | None) -> dict[str, ConfigFil
 
 
 def _topology_path(topology: str | Path) -> Path:
-    known = configs_folder() / topology
-    if isinstance(topology, str) and topology in names():
-        return known
+    if isinstance(topology, str) and topology == Path(topology).name:
+        known = configs_folder() / topology
+        if known.is_dir() and any(known.glob("*.conf")):
+            return known
     path = Path(topology).expanduser()
     if path.exists():
         return path

@@ -1,8 +1,8 @@
 """The forwarder: stands in the links between a lab's servers, so that they can be cut and delayed.
 
-A thread of the guard, standard library only. Servers dial its ports in place of each other's. It
-learns who dialed from what a nats-server sends first, its name included. It decides nothing: the
-lab's owner says what is cut.
+A thread of the guard for each lab that has links, standard library only. Servers dial its ports in
+place of each other's. It learns who dialed from what a nats-server sends first, its name included.
+It decides nothing: the lab's owner says what is cut.
 
 Orders, each answered by {} or {"error": "…", "port": P}:
 {"open": [[port, to, "hub", "leafnodes"]]} listens on `port` for what dials the listener of that kind
@@ -11,6 +11,7 @@ of the server "hub", at `to`;
 delays in milliseconds each way.
 """
 
+import _thread
 import collections
 import functools
 import heapq
@@ -87,18 +88,34 @@ class Forwarder:
         self.orders = collections.deque()
         self.doorbell, self.bell = socket.socketpair()
         self.selector.register(self.doorbell, selectors.EVENT_READ, self.obey)
+        self.listeners = []
+        self.ending = False
+        self.ended = _thread.allocate_lock()  # released when no socket is open any more
+        self.ended.acquire()
 
     # --- the owner's side ---
 
     def order(self, request):
-        """From another thread: have an order carried out and answered."""
+        """From another thread: have an order carried out and answered; no answer after its end."""
         self.orders.append(request)
-        self.bell.send(b"!")
+        try:
+            self.bell.send(b"!")
+        except OSError:
+            pass  # it has ended, and closed this too
+
+    def end(self):
+        """From another thread: close everything, and return when it is closed."""
+        self.order(None)
+        self.ended.acquire()
 
     def obey(self, _events):
         """Do what was ordered."""
         self.doorbell.recv(1)
-        self.carry_out(self.orders.popleft())
+        request = self.orders.popleft()
+        if request is None:
+            self.ending = True
+        else:
+            self.carry_out(request)
 
     def carry_out(self, request):
         """Carry out an order, and answer it."""
@@ -136,6 +153,7 @@ class Forwarder:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listeners.append(listener)
         listener.bind((LOOPBACK, port))
         listener.listen(128)
         listener.setblocking(False)
@@ -254,10 +272,23 @@ class Forwarder:
         heapq.heappush(self.timers, (due, next(self.count), do))
 
     def run(self):
-        """Serve until the process ends."""
-        while True:
-            wait = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else None
-            for key, events in self.selector.select(wait):
-                key.data(events)
-            while self.timers and self.timers[0][0] <= time.monotonic():
-                heapq.heappop(self.timers)[2]()
+        """Serve until `end` is called, or the process ends."""
+        try:
+            while not self.ending:
+                wait = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else None
+                for key, events in self.selector.select(wait):
+                    key.data(events)
+                while self.timers and self.timers[0][0] <= time.monotonic():
+                    heapq.heappop(self.timers)[2]()
+        finally:
+            self.close_all()
+            self.ended.release()
+
+    def close_all(self):
+        """Close every socket that is open here."""
+        for link in list(self.links):
+            self.close(link)
+        for sock in (*self.listeners, self.doorbell, self.bell):
+            sock.close()
+        self.timers.clear()  # with the dialers that wait there
+        self.selector.close()

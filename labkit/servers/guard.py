@@ -1,15 +1,21 @@
 """The guard: a small process that starts servers and ends them when its owner is gone.
 
-Run as `python -I -S guard.py FOLDER`, standard library only. Its standard input is a pipe that
-the owner (a notebook's kernel, a script, pytest) holds open: when the owner ends, however it
-ends, the pipe closes, and the guard kills the servers and removes FOLDER. It is no supervisor:
-it restarts nothing and keeps no state.
+Run as `python -I -S guard.py`, standard library only. Its standard input is a pipe that the owner (a
+notebook's kernel, a script, pytest) holds open: when the owner ends, however it ends, the pipe closes,
+and the guard kills the servers and removes the folders of their labs. One guard serves all labs of its
+owner, one after another and side by side. It is no supervisor: it restarts nothing and keeps no state.
 
-What goes in: {"id": …, "argv": […], "cwd": …, "output": file} starts a process;
-{"id": …, "links": {…}} is an order for the forwarder, a thread of this process (forwarder.py), which
-saves the start of another Python.
-What comes out: {"id": …, "pid": N} or {"id": …, "error": "…"}, later {"id": …, "exit": code}, and
-{"id": …, "answer": {…}} from the forwarder.
+What goes in, each with "lab", the run folder that tells which lab is meant:
+{"open": {…}} begins a lab; its processes get this environment;
+{"id": …, "argv": […], "cwd": …, "output": file} starts a process;
+{"id": …, "links": {…}} is an order for the lab's forwarder, a thread of this process (forwarder.py), which
+saves the start of another Python;
+{"close": True} ends the lab.
+What comes out, with the same "lab": {"opened": True}; {"id": …, "pid": N} or {"id": …, "error": "…"}, later
+{"id": …, "exit": code}; {"id": …, "answer": {…}} from the forwarder; {"closed": True} when nothing of the
+lab is left.
+Another process ends one lab by a file called "stop" in its folder, and a signal that says "look" (SIGURG,
+which does no harm to a guard that has only just begun). Windows has none: there the guard looks by itself.
 
 Every server waits for this start of Python, so only built-in modules are imported before the first
 one is on its way: the same Python at both ends talks marshal (json, signal and subprocess take as
@@ -23,6 +29,8 @@ import sys
 import time
 
 FOLDER_REMOVAL_TIMEOUT = 5.0  # seconds; Windows frees a killed process's files a little later
+LOCK_TIMEOUT = 5.0  # seconds
+LOOK_AGAIN = 0.25  # seconds between looks for a wish to stop, on Windows
 SIGKILL = 9  # on every Unix
 
 
@@ -62,12 +70,12 @@ def tie(end, pid):
 class Child:
     """What is needed here of subprocess.Popen, which it stands in for except on Windows."""
 
-    def __init__(self, argv, cwd, stdin, output):
+    def __init__(self, argv, cwd, environment, stdin, output):
         os.chdir(cwd)
         self.pid = os.posix_spawn(
             argv[0],
             argv,
-            os.environ,
+            environment,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, stdin, 0),
                 (os.POSIX_SPAWN_DUP2, output, 1),
@@ -77,11 +85,8 @@ class Child:
         )
 
     def wait(self):
-        """Its exit code, once it has ended; None for all but the first thread that is told."""
-        try:
-            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        except ChildProcessError:
-            return None
+        """Its exit code, once it has ended."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def kill(self):
         try:
@@ -90,45 +95,106 @@ class Child:
             pass  # it has just ended
 
 
-def spawn(argv, cwd, stdin, output):
+def spawn(argv, cwd, environment, stdin, output):
     """Start a process in a group of its own, so that an interrupt of the owner does not reach it."""
     if sys.platform != "win32":
-        return Child(argv, cwd, stdin, output)
+        return Child(argv, cwd, environment, stdin, output)
     import subprocess
 
     apart = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
     return subprocess.Popen(
-        argv, cwd=cwd, stdin=stdin, stdout=output, stderr=output, creationflags=apart
+        argv,
+        cwd=cwd,
+        env=environment,
+        stdin=stdin,
+        stdout=output,
+        stderr=output,
+        creationflags=apart,
     )
 
 
-def start(request, children):
-    """Start what is asked for, and say so."""
-    end, held = lifeline()
-    try:
-        with open(request["output"], "ab") as output:
-            child = spawn(request["argv"], request["cwd"], end, output.fileno())
-    except OSError as error:
-        say({"id": request["id"], "error": str(error)})
+class Lab:
+    """A lab in the guard's care: its folder and lock, its processes, and its links."""
+
+    def __init__(self, folder, environment, started):
+        self.folder, self.environment = folder, environment
+        self.started = started  # what to do once a process of it has been started
+        self.lock = hold_lock(folder)
+        self.processes = {}  # id to (child, what is released once its end was told)
+        self.forwarder = None
+        self.changing = _thread.allocate_lock()  # held while a process starts or the lab ends
+        self.ended = False
+
+    def say(self, event):
+        """Tell the owner something of this lab."""
+        say({"lab": self.folder, **event})
+
+    def obey(self, request):
+        """Carry out what the owner asks for; a lab that has ended does nothing more."""
+        with self.changing:
+            if self.ended:
+                return
+            if "argv" in request:
+                self.start(request)
+            elif self.forwarder is None:
+                self.forwarder = begin_forwarding(request, self.say)
+            else:
+                self.forwarder.order(request)
+
+    def start(self, request):
+        """Start a process, and say so."""
+        held = None
+        try:
+            end, held = lifeline()
+            try:
+                with open(request["output"], "ab") as output:
+                    child = spawn(
+                        request["argv"], request["cwd"], self.environment, end, output.fileno()
+                    )
+                if held is not None:
+                    tie(end, child.pid)
+            finally:
+                os.close(end)
+        except OSError as error:
+            self.say({"id": request["id"], "error": str(error)})
+            close(held)
+            return
+        told = _thread.allocate_lock()
+        told.acquire()
+        self.processes[request["id"]] = child, told
+        self.started()  # while the server starts, and before anybody is told that it has
+        self.say({"id": request["id"], "pid": child.pid})
+        _thread.start_new_thread(self.report, (request["id"], child, told, held))
+
+    def report(self, name, child, told, held):
+        """Reap the child and say how it ended."""
+        code = child.wait()
+        self.processes.pop(name)
         close(held)
-        return
-    else:
-        if held is not None:
-            tie(end, child.pid)
-    finally:
-        os.close(end)
-    children[request["id"]] = child
-    leave_politely()  # while the first server starts, and before anybody is told that it has
-    say({"id": request["id"], "pid": child.pid})
-    _thread.start_new_thread(report, (request["id"], children, held))
+        self.say({"id": name, "exit": code})
+        told.release()
 
+    def kill(self):
+        """Kill its processes: their data goes with them, there is nothing to save by a slower end."""
+        for child, _ in list(self.processes.values()):
+            child.kill()
 
-def report(name, children, held):
-    """Reap the child and say how it ended."""
-    code = children[name].wait()
-    children.pop(name)
-    close(held)
-    say({"id": name, "exit": code})
+    def end(self):
+        """Kill its processes, remove its files and say so. A second call waits for the first."""
+        with self.changing:
+            if self.ended:
+                return
+            self.ended = True
+            running = list(self.processes.values())
+            self.kill()
+            if self.forwarder is not None:
+                self.forwarder.end()
+            for _, told in running:
+                told.acquire()
+            remove_outside(self.folder)
+            self.lock.close()
+            remove(self.folder)
+            self.say({"closed": True})
 
 
 def close(held):
@@ -137,15 +203,17 @@ def close(held):
         os.close(held)
 
 
-def begin_forwarding(request):
-    """Start the forwarder of the lab's links, in a thread, and return it.
+def begin_forwarding(request, tell):
+    """Start the forwarder of a lab's links, in a thread, and return it.
 
     It listens when this returns: servers that are started afterwards may dial it at once.
     """
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    here = os.path.dirname(os.path.abspath(__file__))
+    if here not in sys.path:
+        sys.path.append(here)
     from forwarder import Forwarder
 
-    forwarder = Forwarder(say)
+    forwarder = Forwarder(tell)
     forwarder.carry_out(request)
     _thread.start_new_thread(forwarder.run, ())
     return forwarder
@@ -154,18 +222,26 @@ def begin_forwarding(request):
 def hold_lock(folder):
     """Hold a lock that the system releases at death: it tells others that this lab is alive.
 
-    Who looks whether it is held (`labkit ps`) holds it for an instant: wait for that.
+    Who looks whether it is held (`labkit ps`) holds it for an instant: try again. Raises OSError
+    when it is held for longer.
     """
     handle = open(os.path.join(folder, "guard.lock"), "wb")
-    if sys.platform == "win32":
-        import msvcrt
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while True:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
 
-        msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
-    else:
-        import fcntl
+                msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
 
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    return handle
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
 
 
 def remove(folder):
@@ -189,54 +265,105 @@ def remove_outside(folder):
         pass  # none listed, or gone already
 
 
-def leave_politely():
-    """When `labkit stop`, the session or the system asks for it, take the way that a gone owner opens.
+class Guard:
+    """The labs in this process's care, and what its owner, the system and others want of it."""
 
-    The pipe ends then. An exception would do, but could also come while the folder is removed.
-    """
-    import signal
+    def __init__(self):
+        self.labs = {}  # by their folders
+        self.listening = self.leaving = False
 
-    def leave(_signal, _frame):
+    def serve(self):
+        """Carry out what the owner asks for, until it is gone."""
+        while True:
+            try:
+                request = marshal.load(sys.stdin.buffer)
+            except (EOFError, ValueError, TypeError):
+                return  # ended, perhaps in the middle of a request
+            lab = self.labs.get(request["lab"])
+            if "open" in request:
+                self.begin(request["lab"], request["open"])
+            elif lab is None:
+                continue  # it has ended meanwhile, and its owner has been told
+            elif "close" in request:
+                self.end_soon(lab)
+            else:
+                lab.obey(request)
+
+    def begin(self, folder, environment):
+        """Take a lab into care, unless its folder is gone by now, or this guard is about to go."""
+        try:
+            if self.leaving:
+                raise OSError
+            lab = Lab(folder, environment, self.listen_for_signals)
+        except OSError:
+            say({"lab": folder, "closed": True})
+        else:
+            self.labs[folder] = lab
+            lab.say({"opened": True})
+
+    def end_soon(self, lab):
+        """End a lab in a thread, so that the others are served meanwhile."""
+        _thread.start_new_thread(self.end, (lab,))
+
+    def end(self, lab):
+        """End a lab, and forget it."""
+        lab.end()
+        self.labs.pop(lab.folder, None)
+
+    def end_all(self):
+        """End every lab: first all processes, which takes a moment, then the files."""
+        left = list(self.labs.values())
+        for lab in left:
+            lab.kill()
+        for lab in left:
+            lab.end()
+
+    def end_what_is_to_stop(self, *_):
+        """End the labs in whose folder somebody has left the wish that they stop."""
+        for lab in list(self.labs.values()):
+            if os.path.exists(os.path.join(lab.folder, "stop")):
+                self.end_soon(lab)
+
+    def leave(self, *_):
+        """Asked to go by the session or the system, take the way that a gone owner opens.
+
+        The pipe ends then. An exception would do, but could also come while a folder is removed.
+        """
+        self.leaving = True
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
 
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), leave)
-    signal.signal(signal.SIGINT, lambda _signal, _frame: None)  # ignoring would be inherited
+    def listen_for_signals(self):
+        """Once: leave when asked to, and end a lab when somebody wants it to stop."""
+        if self.listening:
+            return
+        self.listening = True
+        import signal
 
-
-def serve(children):
-    """Carry out what the owner asks for, until it is gone."""
-    forwarder = None
-    while True:
-        try:
-            request = marshal.load(sys.stdin.buffer)
-        except (EOFError, ValueError, TypeError):
-            return  # ended, perhaps in the middle of a request
-        if "argv" in request:
-            start(request, children)
-        elif forwarder is None:
-            forwarder = begin_forwarding(request)
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self.leave)
+        signal.signal(signal.SIGINT, lambda *_: None)  # ignoring would be inherited
+        if hasattr(signal, "SIGURG"):
+            signal.signal(signal.SIGURG, self.end_what_is_to_stop)
+            self.end_what_is_to_stop()  # somebody may have asked a moment ago
         else:
-            forwarder.order(request)
+            _thread.start_new_thread(self.keep_looking, ())
+
+    def keep_looking(self):
+        """Look again and again for labs that are to stop, where no signal tells of them."""
+        while True:
+            time.sleep(LOOK_AGAIN)
+            self.end_what_is_to_stop()
 
 
 def main():
-    folder, children = sys.argv[1], {}
-    lock = hold_lock(folder)
+    guard = Guard()
     try:
-        serve(children)
+        guard.serve()
     finally:
-        left = list(children.values())
-        for child in left:
-            child.kill()  # their data goes with them: there is nothing to save by a slower end
-        for child in left:
-            child.wait()
-        remove_outside(folder)
-        lock.close()
-        remove(folder)
+        guard.end_all()
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ def free_ports(count: int) -> list[int]:
     chooses again. Raises TopologyError when there are not enough.
     """
     chosen: list[int] = []
-    for port in random.sample(RANGE, len(RANGE)):
-        if len(chosen) == count:
-            break
-        if is_free(port):
+    seen: set[int] = set()
+    while len(chosen) < count and len(seen) < len(RANGE):
+        port = random.choice(RANGE)
+        if port not in seen and is_free(port):
             chosen.append(port)
+        seen.add(port)
     if len(chosen) < count:
         raise TopologyError(
             f"{count} free ports are needed on {LOOPBACK}, {len(chosen)} were found"

@@ -8,34 +8,36 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import marshal
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from labkit.servers import warm_guard
 from labkit.servers.errors import LabError
 from labkit.servers.wait import wait_until
+from labkit.servers.warm_guard import WarmGuard
 
 if TYPE_CHECKING:
     import psutil
 
-GUARD = Path(__file__).with_name("guard.py")
 PREFIX = "labkit-"  # of every run's temporary folder
 RECORD = "lab.json"
 ALSO_REMOVE = "also-remove"  # in the run folder: files elsewhere, a line each
+STOP = "stop"  # in the run folder: somebody else wants this lab to end
 START_TIMEOUT = 10.0  # seconds, for the guard to say that a process has started
 STOP_TIMEOUT = 10.0  # seconds, for the guard to end everything and remove the folder
+WARM_TIMEOUT = (
+    2.0  # seconds, for a guard that is there to take one more lab; else a new one is begun
+)
 NEWBORN = 60.0  # seconds; a folder younger than this may still be waiting for its guard
 
 
@@ -64,67 +66,67 @@ class Process:
 
 
 class Guard:
-    """A run folder and the process that removes it, and ends what it started, when this one ends."""
+    """A lab's run folder and its processes, in the care of this process's guard (warm_guard.py).
+
+    Whatever ends this process, the guard ends them and removes the folder.
+    """
 
     def __init__(self, label: str, owner: str | None = None) -> None:
-        sweep()
-        try:
-            self.folder = Path(
-                tempfile.mkdtemp(prefix=f"{PREFIX}{_as_file_name(label)}-")
-            ).resolve()
-        except OSError as error:
-            raise LabError(
-                f"no temporary folder can be made for this lab: {error}; "
-                "make room there, or let TMPDIR name a folder in which you may write"
-            ) from None
-        try:
-            self._begin(label, owner)
-        except BaseException as error:
-            if hasattr(self, "_process"):
-                self.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
-            if isinstance(error, OSError):
-                raise LabError(
-                    f"the guard of this lab could not be started in {self.folder}: {error}"
-                ) from None
-            raise
-
-    def _begin(self, label: str, owner: str | None) -> None:
-        """Start the guard's process, and put on record whose it is."""
         self._processes: dict[str, Process] = {}
         self._answers: dict[str, dict[str, Any]] = {}  # of the forwarder, not yet asked for
         self._changed = threading.Condition()
-        self._gone = False
+        self._opened = self._gone = False
         self._count, self._owner = 0, os.getpid()
-        apart: dict[str, Any]
-        if sys.platform == "win32":
-            apart = {
-                "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-            }
-        else:
-            apart = {"process_group": 0}
-        with (self.folder / "guard.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(GUARD), str(self.folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=tempfile.gettempdir(),
-                **apart,
+        self.folder = _make_run_folder(label)
+        with contextlib.ExitStack() as undo:
+            undo.callback(_remove, self.folder)
+            self._take_guard()
+            undo.callback(self.close)
+            self._record = LabRecord(
+                folder=self.folder,
+                topology=label,
+                started=datetime.now(UTC),
+                owner_pid=self._owner,
+                owner=owner or describe_owner(),
+                guard_pid=self.pid,
             )
-        self.pid = self._process.pid
-        _OPEN.add(self)
-        record = LabRecord(
-            folder=self.folder,
-            topology=label,
-            started=datetime.now(UTC),
-            owner_pid=os.getpid(),
-            owner=owner or describe_owner(),
-            guard_pid=self.pid,
-        )
-        record.write()
-        self._record = record
-        threading.Thread(target=self._listen, name="labkit-guard", daemon=True).start()
+            undo.pop_all()
+
+    def _take_guard(self) -> None:
+        """Put the run folder in the care of this process's guard; `_wait_open` tells if it took it."""
+        try:
+            guard, warm = warm_guard.current()
+            with self._changed:
+                self._guard, self._warm, self._gone = guard, warm, False
+            guard.open(str(self.folder), self)
+        except BrokenPipeError:  # it has just been killed
+            self._gone = True
+        except OSError as error:
+            raise LabError(
+                f"the guard of this lab could not be started in {self.folder}: {error}"
+            ) from None
+
+    def _wait_open(self) -> None:
+        """Return when the guard has the folder in its care. Raises LabError when it does not take it.
+
+        A guard that was there before may have been killed, or stopped, unseen: then a new one begins.
+        """
+        timeout = WARM_TIMEOUT if self._warm else START_TIMEOUT
+        with self._changed:
+            self._changed.wait_for(lambda: self._opened or self._gone, timeout)
+        if self._opened:
+            return
+        if not self._warm:
+            raise self._is_gone()
+        self._guard.retire(str(self.folder))
+        self._take_guard()
+        self._record.guard_pid = self.pid
+        self._wait_open()
+
+    @property
+    def pid(self) -> int:
+        """The pid of the guard, which may have other labs of this process in its care too."""
+        return self._guard.pid
 
     def start(self, name: str, argv: list[str], cwd: Path, output: Path) -> Process:
         """Have `argv` started and return at once; what it prints goes to `output`.
@@ -142,6 +144,8 @@ class Guard:
 
         Raises LabError when the system could not start one, or the guard is gone.
         """
+        if not self._record.servers:  # the first of this lab: while it starts there is time
+            sweep()
         for process in processes:
             name = process.id.rpartition("#")[0]
             with self._changed:
@@ -150,10 +154,13 @@ class Guard:
             if process.pid is None:
                 if self._gone:
                     raise self._is_gone()
-                reason = process.error or self._last_words() or "its guard did not answer"
+                reason = process.error or self._guard.last_words() or "its guard did not answer"
                 raise LabError(f"{name} could not be started: {reason}")
             self._record.servers[name] = process.pid
-        self._record.write()
+        try:
+            self._record.write()
+        except OSError as error:
+            raise LabError(f"{self.folder} does not take this lab's record: {error}") from None
 
     def _has_told_of(self, process: Process) -> bool:
         return process.pid is not None or process.error is not None or self._gone
@@ -176,7 +183,7 @@ class Guard:
                 return self._answers.pop(order_id)
         if self._gone:
             raise self._is_gone()
-        reason = self._last_words()
+        reason = self._guard.last_words()
         raise LabError(
             f"the forwarder of this lab does not answer{': ' + reason if reason else ''}; "
             "its links are as they were, or gone. Start the lab again."
@@ -193,114 +200,104 @@ class Guard:
             listed.write(f"{path}\n")
 
     def close(self) -> None:
-        """End every process of this guard and remove its folder; closing again does no harm.
+        """End every process of this lab and remove its folder; closing again does no harm.
 
         In a forked child it does nothing: the lab is its parent's.
         """
         if os.getpid() != self._owner:
             return
-        _OPEN.discard(self)
-        pipe = self._process.stdin
-        assert pipe is not None
-        with contextlib.suppress(OSError):
-            pipe.close()
-        try:
-            self._process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if not self._gone:
+            with contextlib.suppress(OSError):
+                self._guard.send({"lab": str(self.folder), "close": True})
+            with self._changed:
+                ended = self._changed.wait_for(lambda: self._gone, STOP_TIMEOUT)
+            if not ended:
+                self._guard.retire(str(self.folder))
+        self._guard.forget(str(self.folder))
         if self.folder.exists():  # the guard was killed: do its work
             self._end_orphans()
             _remove(self.folder)
 
-    def release_in_child(self) -> None:
-        """In a forked child: close the pipe, or the child would keep the servers of a dead owner."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
-            # The number stays taken, so that nobody's later file is closed in the pipe's stead.
-            os.dup2(nowhere.fileno(), self._process.stdin.fileno(), inheritable=False)
+    def hear(self, guard: WarmGuard, event: dict[str, Any]) -> None:
+        """Take what the guard says of this lab."""
+        with self._changed:
+            if guard is not self._guard:  # one that this lab has given up
+                return
+            if "opened" in event:
+                self._opened = True
+            elif "closed" in event:
+                self._end_all()
+            elif "answer" in event:
+                self._answers[event["id"]] = event["answer"]
+            else:
+                process = self._processes[event["id"]]
+                process.pid = event.get("pid", process.pid)
+                process.error = event.get("error")
+                process.exit = event.get("exit")
+            self._changed.notify_all()
+
+    def lose(self, guard: WarmGuard) -> None:
+        """Take note that the guard is gone, and with it everything that it had started."""
+        with self._changed:
+            if guard is not self._guard:
+                return
+        self._end_orphans()
+        with self._changed:
+            self._end_all()
+            self._changed.notify_all()
+
+    def _end_all(self) -> None:
+        self._gone = True
+        for process in self._processes.values():
+            process.exit = -9 if process.exit is None else process.exit
 
     def _send(self, request: dict[str, Any]) -> None:
-        pipe = self._process.stdin
-        assert pipe is not None
         if os.getpid() != self._owner:
             raise LabError(
                 "this lab belongs to the process that this one was forked from; "
                 "start, break and stop it there"
             )
+        if not self._opened:
+            self._wait_open()
+        if self._gone:
+            raise self._is_gone()
         try:
-            pipe.write(marshal.dumps(request))
-            pipe.flush()
-        except (OSError, ValueError):
+            self._guard.send({"lab": str(self.folder), **request})
+        except OSError:
             raise self._is_gone() from None
 
     def _is_gone(self) -> LabError:
-        reason = self._last_words()
+        reason = self._guard.last_words()
         return LabError(
             f"the guard of this lab is gone{': ' + reason if reason else ''}; "
             "its servers are stopped. Start the lab again."
         )
 
-    def _listen(self) -> None:
-        """Take the guard's word on what started and what ended, until it is gone."""
-        assert self._process.stdout is not None
-        with self._process.stdout as events:
-            while event := _next(events):
-                with self._changed:
-                    if "answer" in event:
-                        self._answers[event["id"]] = event["answer"]
-                    else:
-                        process = self._processes[event["id"]]
-                        process.pid = event.get("pid", process.pid)
-                        process.error = event.get("error")
-                        process.exit = event.get("exit")
-                    self._changed.notify_all()
-        self._end_orphans()
-        with self._changed:
-            self._gone = True
-            for process in self._processes.values():
-                process.exit = -9 if process.exit is None else process.exit
-            self._changed.notify_all()
-
     def _end_orphans(self) -> None:
         """Kill what a killed guard left running (elsewhere than on Linux, where it cannot)."""
+        orphans = [process for process in self._processes.values() if process.alive]
+        if not orphans:
+            return
         import psutil
 
-        for process in self._processes.values():
-            if process.alive:
-                with contextlib.suppress(psutil.Error):
-                    process.control().kill()
-
-    def _last_words(self) -> str:
-        with contextlib.suppress(OSError):
-            lines = (self.folder / "guard.log").read_text(errors="replace").strip().splitlines()
-            return lines[-1] if lines else ""
-        return ""
+        for process in orphans:
+            with contextlib.suppress(psutil.Error):
+                process.control().kill()
 
 
-def _next(events: IO[bytes]) -> dict[str, Any] | None:
-    """What the guard says next; None when it is gone."""
+def _make_run_folder(label: str) -> Path:
+    """A new folder for a lab. Raises LabError when the temporary folder takes none."""
     try:
-        event: dict[str, Any] = marshal.load(events)
-    except (EOFError, ValueError, TypeError):  # ended, perhaps in the middle of a word
-        return None
-    return event
+        return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{_as_file_name(label)}-")).resolve()
+    except OSError as error:
+        raise LabError(
+            f"no temporary folder can be made for this lab: {error}; "
+            "make room there, or let TMPDIR name a folder in which you may write"
+        ) from None
 
 
 def _as_file_name(label: str) -> str:
     return re.sub(r"[^\w.-]", "_", label)[:40]
-
-
-_OPEN: weakref.WeakSet[Guard] = weakref.WeakSet()
-
-
-def _release_all_in_child() -> None:
-    for guard in list(_OPEN):
-        guard.release_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_release_all_in_child)
 
 
 @dataclass
@@ -389,7 +386,8 @@ def sweep() -> list[Path]:
     for folder in _run_folders():
         with contextlib.suppress(OSError):
             young = time.time() - folder.stat().st_mtime < NEWBORN
-            if not young and (folder / RECORD).exists() and not _is_locked(folder / "guard.lock"):
+            lock = folder / "guard.lock"
+            if not young and lock.exists() and not _is_locked(lock):
                 _remove(folder)
                 removed.append(folder)
     return removed
@@ -402,18 +400,15 @@ def every_lab() -> list[LabRecord]:
 
 
 def stop_lab(record: LabRecord, timeout: float = STOP_TIMEOUT) -> None:
-    """End another process's lab through its guard. Raises LabError when it does not end in time."""
-    if sys.platform == "win32":  # no polite signal there: end the guard's whole family
-        subprocess.run(
-            ["taskkill", "/T", "/F", "/PID", str(record.guard_pid)],
-            capture_output=True,
-            check=False,
-        )
-        wait_until(lambda: not record.alive, timeout, f"the lab {record.topology} to end")
-        shutil.rmtree(record.folder, ignore_errors=True)
-        return
-    import signal
+    """End another process's lab, and no other of that process, through the guard.
 
+    Raises LabError when it does not end in time.
+    """
     if record.alive:
-        os.kill(record.guard_pid, signal.SIGTERM)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ends at this moment
+            (record.folder / STOP).touch()
+            if sys.platform != "win32":  # there the guard looks by itself
+                import signal
+
+                os.kill(record.guard_pid, signal.SIGURG)
     wait_until(lambda: not record.folder.exists(), timeout, f"the lab {record.topology} to end")

@@ -10,8 +10,9 @@ from labkit.servers.errors import NotInTimeError
 
 T = TypeVar("T")
 
-FIRST_PAUSE = 0.0005  # seconds; a server answers 6-8 ms after its launch, so look often at first
+SHORTEST_PAUSE = 0.0005  # seconds; a server answers 6-8 ms after its launch, so look often at first
 LONGEST_PAUSE = 0.02  # seconds
+PATIENCE = 1 / 8  # of the time waited so far is the pause: what was waited for is seen hardly later
 
 
 def wait_until(condition: Callable[[], T], timeout: float, what: str) -> T:
@@ -20,11 +21,10 @@ def wait_until(condition: Callable[[], T], timeout: float, what: str) -> T:
     `what` completes the sentence "… did not happen within N s" and is best written as
     "server n1 to answer". Raises NotInTimeError.
     """
-    deadline = time.monotonic() + timeout
-    pause = FIRST_PAUSE
+    began = time.monotonic()
     while not (value := condition()):
-        if time.monotonic() >= deadline:
+        waited = time.monotonic() - began
+        if waited >= timeout:
             raise NotInTimeError(f"waited {timeout:g} s for {what}, in vain")
-        time.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        time.sleep(min(max(waited * PATIENCE, SHORTEST_PAUSE), LONGEST_PAUSE))
     return value

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import labkit
-from labkit.servers import processes
+from labkit.servers import processes, warm_guard
 from labkit.servers.errors import LabError, ServerStateError, TopologyError
 from labkit.servers.probe import read_info
 
@@ -347,6 +347,7 @@ def test_a_forked_child_is_told_whose_the_lab_is():
 
 
 def test_a_guard_that_cannot_be_started_leaves_no_folder(monkeypatch, own_temp: Path):
+    warm_guard.end_all()  # or the lab would get the one that is there
     monkeypatch.setattr(sys, "executable", str(own_temp.parent / "no-python"))
     with pytest.raises(LabError, match="the guard of this lab could not be started in"):
         labkit.start("single")
@@ -376,19 +377,17 @@ def test_who_looks_at_the_lock_at_the_wrong_moment_does_no_harm(tmp_path: Path):
     folder.mkdir()
     with (folder / "guard.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(processes.GUARD), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        guard = bare_guard()
+        assert guard.stdin
+        guard.stdin.write(marshal.dumps(opening(folder)))
+        guard.stdin.flush()
         processes.wait_until(
             lambda: str(folder / "guard.lock") in [f.path for f in _files(guard.pid)],
             10,
             "the guard to come to its lock",
         )
-    order = {"id": 1, "argv": [shutil.which("true")], "cwd": "/", "output": os.devnull}
-    said, _ = guard.communicate(marshal.dumps(order), timeout=10)
-    assert "pid" in marshal.loads(said)
+    said, _ = guard.communicate(timeout=10)
+    assert marshal.loads(said) == {"lab": str(folder), "opened": True}
     assert guard.returncode == 0
 
 
@@ -397,22 +396,33 @@ def test_a_guard_that_is_asked_to_leave_as_soon_as_it_speaks_takes_its_folder_al
     for number in range(10):
         folder = tmp_path / f"labkit-{number}"
         folder.mkdir()
-        guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(processes.GUARD), str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        with guard:
+        with bare_guard() as guard:
             assert guard.stdin and guard.stdout
             argv = [shutil.which("sleep"), "60"]
             order = {"id": 1, "argv": argv, "cwd": str(folder), "output": os.devnull}
-            guard.stdin.write(marshal.dumps(order))
+            for request in (opening(folder), {"lab": str(folder), **order}):
+                guard.stdin.write(marshal.dumps(request))
             guard.stdin.flush()
+            assert "opened" in marshal.load(guard.stdout)
             sleeper = marshal.load(guard.stdout)["pid"]
             guard.terminate()
         assert guard.returncode == 0
         assert not folder.exists()
         gone(sleeper)
+
+
+def bare_guard() -> subprocess.Popen[bytes]:
+    """A guard without labkit at its other end."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(warm_guard.GUARD)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def opening(folder: Path) -> dict[str, object]:
+    """What the guard is told to take a run folder into its care."""
+    return {"lab": str(folder), "open": dict(os.environ)}
 
 
 def _files(pid: int):
