@@ -51,7 +51,6 @@ def settings(folder: Path) -> int:
     with labkit.start("single") as lab:
         text = lab["n1"].planned.config_path.read_text("utf-8")
         (folder / "n1.conf").write_text(text.replace(str(lab.folder), str(folder)), "utf-8")
-        (folder / "logs").mkdir()
         return lab["n1"].planned.addresses["client"]
 
 

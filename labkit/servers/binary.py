@@ -37,17 +37,11 @@ def find() -> Binary:
     chosen = os.environ.get("LABKIT_NATS_SERVER")
     if chosen:
         return examine(chosen, f"LABKIT_NATS_SERVER={chosen}")
-    scripts = _scripts()
+    scripts = sysconfig.get_path("scripts")
     path = shutil.which("nats-server", path=scripts) or shutil.which("nats-server")
     if path is None:
         raise BinaryError(f"no nats-server in {scripts} or on PATH; {INSTALL}")
     return examine(path, path)
-
-
-@functools.cache
-def _scripts() -> str:
-    """Where this interpreter's environment has its programs."""
-    return sysconfig.get_path("scripts")
 
 
 def examine(path: str, called: str) -> Binary:

@@ -52,21 +52,26 @@ def wanted() -> bool:
         return False
 
 
-def write(topology: str, login: dict[str, str]) -> Path:
+def write(topology: str, login: dict[str, str], path: Path | None = None) -> Path:
     """Write a context for a running lab, with its url and a login, and return its file.
 
     It is called "lab", or "lab-2" and so on where that name is taken: a context of the user's
-    own, or of another lab that runs, stays as it is.
+    own, or of another lab that runs, stays as it is. With `path`, the lab's file is written anew.
     """
-    folder().mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = {"description": f"{MARK}{topology}, pid {os.getpid()}", **login}
+    path = path or _new_file()
+    path.write_text(json.dumps(settings, indent=2), "utf-8")
+    return path
+
+
+def _new_file() -> Path:
+    """An empty file for a context that only this user can read, of a name that was free."""
+    folder().mkdir(parents=True, exist_ok=True, mode=0o700)
     number = 1
     while True:
         path = folder() / f"{NAME if number == 1 else f'{NAME}-{number}'}.json"
         try:
-            only_new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with os.fdopen(os.open(path, only_new, 0o600), "w", encoding="utf-8") as file:
-                json.dump(settings, file, indent=2)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             return path
         except FileExistsError:
             number += 1

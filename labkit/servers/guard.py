@@ -29,7 +29,7 @@ import sys
 import time
 
 FOLDER_REMOVAL_TIMEOUT = 5.0  # seconds; Windows frees a killed process's files a little later
-LOCK_TIMEOUT = 5.0  # seconds
+LOCK_TIMEOUT = 2.0  # seconds; who looks at a lock holds it for some microseconds
 LOOK_AGAIN = 0.25  # seconds between looks for a wish to stop, on Windows
 SIGKILL = 9  # on every Unix
 

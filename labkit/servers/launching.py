@@ -28,8 +28,12 @@ def launch(
     choice: Ports,
     timeout: float,
     breaker: faults.Faults | None,
+    meanwhile: Callable[[dict[str, Server]], None],
 ) -> tuple[dict[str, Server], dict[int, int]]:
-    """Place, launch and wait for all servers; with free ports again while one was taken meanwhile."""
+    """Place, launch and wait for all servers; with free ports again while one was taken meanwhile.
+
+    `meanwhile` is called while they start, with the addresses that they have this time.
+    """
     if choice == "well-known":
         _await_free(placement.literal_ports(planned))
     for attempt in range(1, PORT_ATTEMPTS + 1):
@@ -45,6 +49,7 @@ def launch(
                 readiness.wait_answers(launched, readiness_deadline - time.monotonic())
                 launch_all(wave, guard)
                 launched += wave
+            meanwhile(servers)
             if breaker:
                 breaker.wait_open()
             readiness.wait_usable(servers, readiness_deadline - time.monotonic())

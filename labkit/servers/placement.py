@@ -252,10 +252,9 @@ def place(
     """
     server.port_map, server.dialed = port_map, dialed or {}
     server.config_path = folder / "config" / f"{server.name}.conf"
-    server.log_path = folder / "logs" / f"{server.name}.log"
+    server.log_path = folder / f"{server.name}.log"
     server.store_path = folder / "store" / server.name
-    for path in (server.config_path, server.log_path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    server.config_path.parent.mkdir(parents=True, exist_ok=True)
     edits: dict[int, list[Edit]] = {id(file): [] for file in server.file.files()}
     extra = [] if server.has("server_name") else [f"server_name: {config.quote(server.name)}"]
     moved: set[int] = set()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PREFIX = "labkit-"  # of every run's temporary folder
 RECORD = "lab.json"
 ALSO_REMOVE = "also-remove"  # in the run folder: files elsewhere, a line each
+LOCK = "guard.lock"  # in the run folder: held by the guard for as long as the lab lives
 STOP = "stop"  # in the run folder: somebody else wants this lab to end
 START_TIMEOUT = 10.0  # seconds, for the guard to say that a process has started
 STOP_TIMEOUT = 10.0  # seconds, for the guard to end everything and remove the folder
@@ -315,7 +316,7 @@ class LabRecord:
     @property
     def alive(self) -> bool:
         """Whether its guard still holds its lock."""
-        return _is_locked(self.folder / "guard.lock")
+        return _is_locked(self.folder / LOCK)
 
     def write(self) -> None:
         """Put the record in the run folder, whole or not at all."""
@@ -386,8 +387,9 @@ def sweep() -> list[Path]:
     for folder in _run_folders():
         with contextlib.suppress(OSError):
             young = time.time() - folder.stat().st_mtime < NEWBORN
-            lock = folder / "guard.lock"
-            if not young and lock.exists() and not _is_locked(lock):
+            lock = folder / LOCK
+            ours = lock.exists() or (folder / RECORD).exists()
+            if ours and not young and not _is_locked(lock):
                 _remove(folder)
                 removed.append(folder)
     return removed

@@ -58,6 +58,7 @@ class Lab(Mapping[str, Server]):
         events: Events,
         breaker: faults.Faults | None = None,
         made: credentials.Made | None = None,
+        context: str | None = None,
     ) -> None:
         self.topology = topology
         self.events = events
@@ -65,7 +66,9 @@ class Lab(Mapping[str, Server]):
         self._servers, self._guard, self._faults = servers, guard, breaker
         self._program, self._port_map = program, port_map
         self.clients = clients.Clients(topology)
-        self.context: str | None = None
+        self.context = (
+            context  # by which `nats --context …` reaches this lab, where it is installed
+        )
         self.stopped = False
 
     def __getitem__(self, name: str) -> Server:
@@ -86,24 +89,6 @@ class Lab(Mapping[str, Server]):
     def folder(self) -> Path:
         """The run's temporary folder, with the private copies, logs and stores; gone after stop()."""
         return self._guard.folder
-
-    def write_context(self) -> None:
-        """Let `nats --context lab …` reach this lab, where somebody has that command line.
-
-        The context's name is then in `lab.context`; its file goes when the lab does.
-        """
-        if contexts.wanted():
-            try:
-                login = next(iter(self.credentials.values()), {})
-                urls = ",".join(server.url for server in self.values())
-                path = contexts.write(self.topology, {"url": urls, **login})
-            except (
-                OSError,
-                contexts.ContextError,
-            ):  # a home that cannot be written is no reason not to start
-                return
-            self._guard.also_remove(path)
-            self.context = path.stem
 
     async def connect(
         self,
@@ -397,14 +382,44 @@ def start(
         forwarded = (ports, links) == ("free", "forwarded") and faults.to_forward(planned)
         breaker, events = faults.Faults(guard) if forwarded else None, Events()
         make = functools.partial(lab_class.server_class, binary=program, guard=guard, events=events)
-        servers, port_map = launching.launch(planned, make, guard, ports, timeout, breaker)
-        lab = lab_class(name, servers, guard, program, port_map, events, breaker, made)
-        lab.write_context()
+        context = _Context(name, next(iter(made.values()), {}), guard)
+        servers, port_map = launching.launch(
+            planned, make, guard, ports, timeout, breaker, meanwhile=context.write
+        )
+        lab = lab_class(
+            name, servers, guard, program, port_map, events, breaker, made, context.name
+        )
         _RUNNING.append(lab)
         return lab
     except BaseException:
         guard.close()
         raise
+
+
+class _Context:
+    """The context by which `nats --context …` reaches a lab; its file goes when the lab does."""
+
+    def __init__(self, topology: str, login: dict[str, str], guard: Guard) -> None:
+        self._topology, self._login, self._guard = topology, login, guard
+        self._path: Path | None = None
+
+    @property
+    def name(self) -> str | None:
+        """What it is called; None while there is none."""
+        return self._path.stem if self._path else None
+
+    def write(self, servers: Mapping[str, Server]) -> None:
+        """Write it with these servers' addresses, where somebody has that command line."""
+        if not contexts.wanted():
+            return
+        urls = ",".join(server.url for server in servers.values())
+        try:
+            path = contexts.write(self._topology, {"url": urls, **self._login}, self._path)
+        except (OSError, contexts.ContextError):
+            return  # a home that cannot be written is no reason not to start
+        if self._path is None:
+            self._guard.also_remove(path)
+        self._path = path
 
 
 def running() -> list[Lab]:

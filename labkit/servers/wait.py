@@ -10,9 +10,12 @@ from labkit.servers.errors import NotInTimeError
 
 T = TypeVar("T")
 
-SHORTEST_PAUSE = 0.0005  # seconds; a server answers 6-8 ms after its launch, so look often at first
-LONGEST_PAUSE = 0.02  # seconds
-PATIENCE = 1 / 8  # of the time waited so far is the pause: what was waited for is seen hardly later
+# Seconds. A server answers 6-8 ms after its launch, so that long it is asked again and again.
+EAGER = 0.008
+SHORTEST_PAUSE = 0.00025
+# Later the pause is this part of the time waited, so that what is waited for is seen hardly later.
+PATIENCE = 1 / 8
+LONGEST_PAUSE = 0.02
 
 
 def wait_until(condition: Callable[[], T], timeout: float, what: str) -> T:
@@ -26,5 +29,6 @@ def wait_until(condition: Callable[[], T], timeout: float, what: str) -> T:
         waited = time.monotonic() - began
         if waited >= timeout:
             raise NotInTimeError(f"waited {timeout:g} s for {what}, in vain")
-        time.sleep(min(max(waited * PATIENCE, SHORTEST_PAUSE), LONGEST_PAUSE))
+        pause = max((waited - EAGER) * PATIENCE, SHORTEST_PAUSE)
+        time.sleep(min(pause, LONGEST_PAUSE))
     return value

@@ -62,6 +62,10 @@ class Traces:
     folder: Path
     pids: list[int]
 
+    def without_guard(self) -> Traces:
+        """What must be gone when the lab is stopped and its kernel goes on: the guard stays warm."""
+        return Traces(self.folder, self.pids[1:])
+
     def left(self) -> list[str]:
         """What is still there, for a message."""
         alive = [f"pid {pid}" for pid in self.pids if _alive(pid)]
