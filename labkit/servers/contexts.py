@@ -60,7 +60,11 @@ def write(topology: str, login: dict[str, str], path: Path | None = None) -> Pat
     """
     settings = {"description": f"{MARK}{topology}, pid {os.getpid()}", **login}
     path = path or _new_file()
-    path.write_text(json.dumps(settings, indent=2), "utf-8")
+    try:
+        path.write_text(json.dumps(settings, indent=2), "utf-8")
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 

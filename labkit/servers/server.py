@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from labkit.servers import config, placement, ports
+from labkit.servers import config, placement, ports, system_account
 from labkit.servers.binary import Binary
 from labkit.servers.errors import ConfigError, ServerStateError, TopologyError
 from labkit.servers.events import Events
@@ -186,6 +186,7 @@ class Server:
         words when it refuses; it then goes on with the file that it had.
         """
         self._refuse_paused()
+        reload = self._reload_by_signal if sys.platform != "win32" else self._way_without_signal()
         before, old_text = self.planned.file, self.planned.config_path.read_text("utf-8")
         addresses = dict(self.planned.addresses)
         if text is not None:
@@ -193,14 +194,7 @@ class Server:
             self.planned.listeners = placement.find_listeners(changed)
             self.planned.file = changed
             self._place_again(addresses)
-        said = self._reload_words()[-1:]
-        self.signal("SIGHUP")
-        wait_until(
-            lambda: self._reload_words()[-1:] not in ([], said),
-            STOP_TIMEOUT,
-            f"{self.name} to reload",
-        )
-        answer = self._reload_words()[-1]
+        answer = reload()
         if "Failed" in answer:
             refused = self._in_original_words(answer)
             self.planned.file, self.planned.addresses = before, addresses
@@ -219,6 +213,39 @@ class Server:
         new = dict(zip(sorted(literal), ports.free_ports(len(literal)), strict=True))
         placement.place(planned, self._guard.folder, planned.port_map | new, spare, planned.dialed)
 
+    def _reload_by_signal(self) -> str:
+        """Have the server read its file again; returns what it says then in its log."""
+        said = self._reload_words()[-1:]
+        self.signal("SIGHUP")
+        wait_until(
+            lambda: self._reload_words()[-1:] not in ([], said),
+            STOP_TIMEOUT,
+            f"{self.name} to reload",
+        )
+        return self._reload_words()[-1]
+
+    def _way_without_signal(self) -> Callable[[], str]:
+        """How the server is made to read its file again through its system account.
+
+        Raises ServerStateError when its file has no login for that.
+        """
+        user = system_account.login(self.planned.file)
+        if user is None:
+            raise ServerStateError(
+                f"{self.name} can't be reloaded here: Windows has no SIGHUP, and the other way is to "
+                "ask as a user of the system account. "
+                f"{self.planned.file.path.name} has no such user with a password. Add one "
+                "(accounts { SYS { users: [ { user: admin, password: … } ] } } and "
+                "system_account: SYS), or stop the lab and start it with "
+                "the changed file"
+            )
+
+        def ask() -> str:
+            refusal = system_account.reload(self.planned.addresses["client"], user)
+            return f"Failed to reload: {refusal}" if refusal else "Reloaded"
+
+        return ask
+
     def _reload_words(self) -> list[str]:
         return self.log.find("Reloaded server configuration|Failed to reload server configuration")
 
@@ -232,9 +259,15 @@ class Server:
         self.expect_end()
 
     def signal(self, name: str) -> None:
-        """Send a signal by its POSIX name, for example "SIGHUP" (reload) or "SIGUSR2" (lame duck)."""
+        """Send a signal by its POSIX name, for example "SIGHUP" (reload) or "SIGUSR2" (lame duck).
+
+        Raises ServerStateError on Windows, which has none.
+        """
         if sys.platform == "win32":
-            raise ServerStateError(f"{self.name}: Windows has no {name}")
+            raise ServerStateError(
+                f"{self.name} takes no {name}: Windows has no such signals, and `nats-server "
+                f"--signal` reaches only Windows services. lab[{self.name!r}].stop() ends it"
+            )
         self._refuse_paused()
         self._running_process().control().send_signal(signal.Signals[name])
 
