@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from labkit.servers import processes, warm_guard
 from labkit.servers.errors import LabError
 from labkit.servers.probe import read_info
 from labkit.servers.wait import wait_until
+from tests.servers import kernels
 
 on_unix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 HUB_AND_LEAF = {
@@ -38,8 +40,8 @@ def record_of(lab: labkit.Lab) -> processes.LabRecord:
 
 
 def gone(*pids: int | None) -> None:
-    """Wait until no process has one of these pids."""
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids if pid), 5, f"{pids} to end")
+    """Wait until none of these processes runs."""
+    wait_until(lambda: not any(kernels.alive(pid) for pid in pids if pid), 5, f"{pids} to end")
 
 
 def run(script: str, temp: Path, timeout: float = 30) -> subprocess.CompletedProcess[str]:
@@ -134,9 +136,9 @@ def test_a_lab_is_stopped_from_elsewhere_while_it_starts_and_never_its_guard(own
     with labkit.start("single") as stays:
         guard = stays._guard.pid
         for delay in range(10):
-            starting = threading.Thread(target=start_and_give_up, args=(stays.folder,))
+            starting = threading.Thread(target=start_and_give_up)
             starting.start()
-            time.sleep(delay / 1000)
+            time.sleep(delay / 1000)  # what is tried here is every moment of a start
             for record in processes.every_lab():
                 if record.folder != stays.folder:
                     processes.stop_lab(record)
@@ -146,10 +148,27 @@ def test_a_lab_is_stopped_from_elsewhere_while_it_starts_and_never_its_guard(own
         assert list(own_temp.iterdir()) == [stays.folder]
 
 
-def start_and_give_up(_beside: Path) -> None:
-    """Start a lab that somebody may stop meanwhile, and stop it."""
+def start_and_give_up() -> None:
+    """Start a lab that somebody may end meanwhile, and stop it."""
     with contextlib.suppress(LabError):
         labkit.start({"other": ""}).stop()
+
+
+@on_unix
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_a_guard_that_is_ended_in_its_first_20_ms_leaves_nothing(own_temp: Path, name: str):
+    for delay in range(0, 21, 2):
+        warm_guard.end_all()
+        guard = psutil.Process(warm_guard.current()[0].pid)
+        starting = threading.Thread(target=start_and_give_up)
+        starting.start()
+        time.sleep(delay / 1000)  # what is tried here is every moment of a start
+        servers = guard.children()
+        os.kill(guard.pid, signal.Signals[name])
+        starting.join()
+        gone(guard.pid, *[server.pid for server in servers])
+        assert list(own_temp.iterdir()) == []
+    assert labkit.running() == []
 
 
 @on_unix
@@ -275,12 +294,15 @@ def test_servers_see_the_environment_of_their_labs_start(monkeypatch):
             assert read_info(lab["n1"].planned.addresses["client"])["max_payload"] == payload
 
 
-def test_a_folder_that_is_gone_before_its_server_starts_harms_no_other_lab(own_temp: Path):
-    with labkit.start("single") as lab:
-        guard = processes.Guard("lost")
-        guard.folder.rmdir() if not list(guard.folder.iterdir()) else None
-        guard.close()
-        assert answers(lab)
+def test_a_run_folder_that_somebody_removes_harms_no_other_lab(own_temp: Path):
+    with labkit.start("single") as stays:
+        lab = labkit.start("single")
+        shutil.rmtree(lab.folder)
+        with pytest.raises(LabError, match="n1 could not be started: .*No such file"):
+            lab["n1"].restart()
+        lab.stop()
+        assert answers(stays)
+        stays["n1"].restart()
 
 
 def test_what_a_guard_says_when_it_cannot_run_is_told(own_temp: Path, monkeypatch):
