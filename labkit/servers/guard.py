@@ -28,6 +28,9 @@ import os
 import sys
 import time
 
+END_TIMEOUT = (
+    5.0  # seconds, for a killed process to be gone; one that waits for a dead disk is left
+)
 FOLDER_REMOVAL_TIMEOUT = 5.0  # seconds; Windows frees a killed process's files a little later
 LOCK_TIMEOUT = 2.0  # seconds; who looks at a lock holds it for some microseconds
 LOOK_AGAIN = 0.25  # seconds between looks for a wish to stop, on Windows
@@ -190,7 +193,7 @@ class Lab:
             if self.forwarder is not None:
                 self.forwarder.end()
             for _, told in running:
-                told.acquire()
+                told.acquire(timeout=END_TIMEOUT)
             remove_outside(self.folder)
             self.lock.close()
             remove(self.folder)

@@ -1,4 +1,4 @@
-"""The owner's side of the guard, and the labs that run on this machine with their owners.
+"""A lab's run folder and processes, in the guard's care; and the labs on this machine with their owners.
 
 It starts processes and knows when they end; what they are is none of its business.
 """
