@@ -77,6 +77,7 @@ class Guard:
         self._answers: dict[str, dict[str, Any]] = {}  # of the forwarder, not yet asked for
         self._changed = threading.Condition()
         self._opened = self._gone = False
+        self._early: list[dict[str, Any]] = []  # requests made before the guard had the folder
         self._count, self._owner = 0, os.getpid()
         self.folder = _make_run_folder(label)
         with contextlib.ExitStack() as undo:
@@ -122,6 +123,9 @@ class Guard:
         self._guard.retire(str(self.folder))
         self._take_guard()
         self._record.guard_pid = self.pid
+        with contextlib.suppress(BrokenPipeError):  # of this one it is told below
+            for request in self._early:
+                self._guard.send(request)
         self._wait_open()
 
     @property
@@ -147,6 +151,7 @@ class Guard:
         """
         if not self._record.servers:  # the first of this lab: while it starts there is time
             sweep()
+        self._wait_open()
         for process in processes:
             name = process.id.rpartition("#")[0]
             with self._changed:
@@ -178,6 +183,7 @@ class Guard:
 
         Raises LabError when nothing comes within `timeout` seconds, or the guard is gone.
         """
+        self._wait_open()
         with self._changed:
             self._changed.wait_for(lambda: order_id in self._answers or self._gone, timeout)
             if order_id in self._answers:
@@ -258,14 +264,16 @@ class Guard:
                 "this lab belongs to the process that this one was forked from; "
                 "start, break and stop it there"
             )
+        request = {"lab": str(self.folder), **request}
         if not self._opened:
-            self._wait_open()
-        if self._gone:
+            self._early.append(request)
+        elif self._gone:
             raise self._is_gone()
         try:
-            self._guard.send({"lab": str(self.folder), **request})
-        except OSError:
-            raise self._is_gone() from None
+            self._guard.send(request)
+        except BrokenPipeError:
+            if self._opened:  # else `_wait_open` sees to it
+                raise self._is_gone() from None
 
     def _is_gone(self) -> LabError:
         reason = self._guard.last_words()

@@ -68,14 +68,14 @@ class Traces:
 
     def left(self) -> list[str]:
         """What is still there, for a message."""
-        alive = [f"pid {pid}" for pid in self.pids if alive(pid)]
+        alive = [f"pid {pid}" for pid in self.pids if runs(pid)]
         return alive + ([str(self.folder)] if self.folder.exists() else [])
 
     def assert_gone(self) -> None:
         wait_until(lambda: not self.left(), GONE_TIMEOUT, f"these to go: {self.left()}")
 
 
-def alive(pid: int) -> bool:
+def runs(pid: int) -> bool:
     """Whether this process runs; one that only waits to be reaped does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

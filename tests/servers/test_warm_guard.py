@@ -41,7 +41,7 @@ def record_of(lab: labkit.Lab) -> processes.LabRecord:
 
 def gone(*pids: int | None) -> None:
     """Wait until none of these processes runs."""
-    wait_until(lambda: not any(kernels.alive(pid) for pid in pids if pid), 5, f"{pids} to end")
+    wait_until(lambda: not any(kernels.runs(pid) for pid in pids if pid), 5, f"{pids} to end")
 
 
 def run(script: str, temp: Path, timeout: float = 30) -> subprocess.CompletedProcess[str]:
