@@ -19,8 +19,13 @@ WAYS = ("interrupt", *kernels.DEADLY)
 
 
 def end_one(way: str, topology: str) -> list[str]:
-    """End a kernel that runs the topology in this way; returns what was left, in words."""
+    """End a kernel that runs the topology in this way; returns what was left, in words.
+
+    Its guard is warm by then, and has another lab in its care.
+    """
     with kernels.kernel() as kernel:
+        kernel.run("import labkit; labkit.start({'before': ''}).stop()")
+        beside = kernel.start_lab({"beside": ""})
         traces = kernel.start_lab(topology)
         if way == "interrupt":
             kernels.interrupt(kernel)
@@ -30,8 +35,8 @@ def end_one(way: str, topology: str) -> list[str]:
             )
         else:
             kernels.DEADLY[way](kernel)
-            return _left(traces)
-    return _left(traces)
+            return _left(traces) + _left(beside)
+    return _left(traces) + _left(beside)
 
 
 def _left(traces: kernels.Traces) -> list[str]:

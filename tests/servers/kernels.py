@@ -41,7 +41,7 @@ class Kernel:
         assert content["status"] == "ok", "\n".join(content.get("traceback", [str(content)]))
         return "".join(printed)
 
-    def start_lab(self, topology: str = "single") -> Traces:
+    def start_lab(self, topology: str | dict[str, str] = "single") -> Traces:
         """Start a lab in the kernel; returns what must be gone when the kernel is."""
         answer = self.run(
             f"import json, labkit\nlab = labkit.start({topology!r})\n"
