@@ -202,9 +202,16 @@ class Guard:
             return self._changed.wait_for(lambda: process.exit is not None, timeout)
 
     def also_remove(self, path: Path) -> None:
-        """Have this file outside of the run folder removed too, whatever ends the owner."""
-        with (self.folder / ALSO_REMOVE).open("a", encoding="utf-8") as listed:
-            listed.write(f"{path}\n")
+        """Have this file outside of the run folder removed too, whatever ends the owner.
+
+        Raises LabError when the lab has been stopped from elsewhere; then it is removed now.
+        """
+        try:
+            with (self.folder / ALSO_REMOVE).open("a", encoding="utf-8") as listed:
+                listed.write(f"{path}\n")
+        except FileNotFoundError:
+            path.unlink(missing_ok=True)
+            raise self._is_gone() from None
 
     def close(self) -> None:
         """End every process of this lab and remove its folder; closing again does no harm.
