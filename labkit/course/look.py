@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from labkit.course.comparing import compare
 from labkit.course.wording import Fact, Raised
 from labkit.servers import observe, topology
-from labkit.servers.observe import Connection, Subscription
+from labkit.servers.observe import Connection, ConnectionState, Subscription
 from labkit.servers.server import Server
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Look:
         return ear
 
     async def connections(
-        self, name: str = "", *, state: str = "open", server: Server | None = None
+        self, name: str = "", *, state: ConnectionState = "open", server: Server | None = None
     ) -> list[Connection]:
         """The clients' connections, of this name where it is given, the oldest first."""
         found = await asyncio.to_thread(observe.connections, server or self.server, state=state)

@@ -1,19 +1,18 @@
-"""The links between a lab's servers: which are up, as the servers say it; and cutting and delaying them.
+"""Cutting and delaying the links between a lab's servers.
 
-A link is a route, a gateway connection or a leaf node connection. The forwarder, a thread of the
-guard, stands in them; this is its owner's side.
+The forwarder, a thread of the guard, stands in the links; this is its owner's side. Which links
+there are is told by `links`.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass, fields, replace
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, fields, replace
 
-from labkit.servers import readiness, tables
-from labkit.servers.errors import ServerStateError, TopologyError
+from labkit.servers import tables
+from labkit.servers.errors import TopologyError
+from labkit.servers.links import Link, Pair, expected, members, read
 from labkit.servers.placement import PlannedServer
 from labkit.servers.processes import Guard
 from labkit.servers.server import Server
@@ -25,31 +24,6 @@ _BLOCKS = {"route": "cluster", "gateway": "gateway", "leaf": "leafnodes"}  # whe
 CUT_TIMEOUT = 5.0  # seconds, for the servers to notice
 LONGEST_DELAY = 10_000  # milliseconds; nats-server gives a silent link up after some minutes
 HEAL_TIMEOUT = 15.0  # seconds; nats-server dials again after 1 s, gateways somewhat later
-
-Pair = frozenset[str]
-_UNITS = {"ns": 1e-6, "µs": 1e-3, "us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6}
-
-
-@dataclass(frozen=True)
-class Link:
-    """A link between two servers, or from a server to a whole cluster to which it has none.
-
-    `rtt` is the round trip in milliseconds as a server last measured it: when the link came up,
-    and every two minutes. `delay` is what `lab.delay` adds each way, in milliseconds.
-    """
-
-    kind: str
-    a: str
-    b: str
-    up: bool
-    rtt: float | None = None
-    cut: bool = False
-    delay: float = 0.0
-
-    @property
-    def pair(self) -> Pair:
-        """The names of its two ends."""
-        return frozenset((self.a, self.b))
 
 
 class LinkList(list[Link]):
@@ -74,103 +48,6 @@ def _shown(value: str | bool | float | None) -> str:
     if isinstance(value, float):
         return f"{value:g} ms" if value else "–"
     return value or "–"
-
-
-# --- reading ------------------------------------------------------------------------------------
-
-
-def read(servers: Mapping[str, Server]) -> list[Link]:
-    """The links that the running servers name, each once, and those that the files name but are down."""
-    running = [server for server in servers.values() if server.state == "running"]
-    found: dict[tuple[str, Pair], Link] = {}
-    for link in itertools.chain(_routes(running), _gateways(running), _leaves(running)):
-        found.setdefault((link.kind, link.pair), link)
-    for link, ends in _expected(servers):
-        if not any(kind == link.kind and link.a in p and p & ends for kind, p in found):
-            found[link.kind, link.pair] = link
-    return sorted(found.values(), key=lambda link: (link.kind, link.a, link.b))
-
-
-def _routes(running: list[Server]) -> Iterator[Link]:
-    for server in running:
-        for route in _ask(server, "routez").get("routes") or ():
-            yield _link("route", server.name, route["remote_name"], route)
-
-
-def _gateways(running: list[Server]) -> Iterator[Link]:
-    pages = {server.name: _ask(server, "gatewayz") for server in running}
-    names = {page.get("server_id"): name for name, page in pages.items()}
-    for name, page in pages.items():
-        for gateway in (page.get("outbound_gateways") or {}).values():
-            connection = gateway["connection"]
-            remote = names.get(connection.get("name"), connection.get("name", "?"))
-            yield _link("gateway", name, remote, connection)
-
-
-def _leaves(running: list[Server]) -> Iterator[Link]:
-    for server in running:
-        for leaf in _ask(server, "leafz").get("leafs") or ():
-            ends = (server.name, leaf["name"])
-            spoke, hub = ends if leaf.get("is_spoke") else ends[::-1]
-            yield _link("leaf", spoke, hub, leaf)
-
-
-def _ask(server: Server, endpoint: str) -> dict[str, Any]:
-    try:
-        return server.monitor(endpoint)
-    except ServerStateError:  # it ends at this moment: it has no links
-        return {}
-
-
-def _link(kind: str, a: str, b: str, said: Mapping[str, Any]) -> Link:
-    if kind != "leaf":
-        a, b = sorted((a, b))
-    return Link(kind, a, b, up=True, rtt=_milliseconds(str(said.get("rtt") or "")))
-
-
-def _milliseconds(duration: str) -> float | None:
-    """Go's way to write a duration ("1m2.5s", "350µs") in milliseconds; None for none."""
-    parts = re.findall(r"([\d.]+)(ns|µs|us|ms|s|m|h)", duration)
-    return round(sum(float(n) * _UNITS[unit] for n, unit in parts), 3) if parts else None
-
-
-def _expected(servers: Mapping[str, Server]) -> Iterator[tuple[Link, set[str]]]:
-    """The links that the files ask for, each with the servers of which any may be its other end.
-
-    A gateway's other end is named as a cluster, a leaf node's as the first server that it may dial.
-    """
-    for server in servers.values():
-        for peer in servers.values():
-            if peer.name > server.name and _cluster(server) == _cluster(peer) is not None:
-                yield Link("route", server.name, peer.name, up=False), {peer.name}
-        for hubs in _dialed(server, servers):
-            yield Link("leaf", server.name, hubs[0], up=False), _with_clusters(hubs, servers)
-    for server, clusters in readiness.gateways(dict(servers)):
-        for cluster in clusters:
-            members = {s.name for s in servers.values() if _cluster(s) == cluster}
-            yield Link("gateway", server.name, cluster, up=False), members
-
-
-def _cluster(server: Server) -> str | None:
-    return readiness.cluster_of(server.planned)
-
-
-def _dialed(leaf: Server, servers: Mapping[str, Server]) -> Iterator[list[str]]:
-    """For each remote of a leaf node, the servers that it names, where there is any."""
-    for ports in readiness.remotes(leaf.planned):
-        hubs = [s.name for s in servers.values() if _listens(s.planned, ports)]
-        if hubs:
-            yield hubs
-
-
-def _with_clusters(hubs: Iterable[str], servers: Mapping[str, Server]) -> set[str]:
-    """These servers and their clusters' others, of which they tell a leaf node."""
-    clusters = {_cluster(servers[hub]) for hub in hubs} - {None}
-    return {s.name for s in servers.values() if s.name in hubs or _cluster(s) in clusters}
-
-
-def _listens(planned: PlannedServer, ports: set[int]) -> bool:
-    return any(listener.port in ports for listener in planned.listeners)
 
 
 # --- breaking -----------------------------------------------------------------------------------
@@ -226,7 +103,7 @@ class Faults:
 
     def mark(self, link: Link, servers: Mapping[str, Server]) -> Link:
         """The link with what is known here about it; to a cluster it is cut when to every member."""
-        pairs = {frozenset((link.a, name)) for name in _members(servers, link.b)}
+        pairs = {frozenset((link.a, name)) for name in members(servers, link.b) or [link.b]}
         delay = max(self.delay.get(pair, 0.0) for pair in pairs)
         return replace(link, cut=pairs <= self.cut, delay=delay)
 
@@ -258,11 +135,9 @@ def pairs(servers: Mapping[str, Server], a: str, b: str) -> set[Pair]:
 
     Raises TopologyError when there is no such link, with those that there are.
     """
-    wanted = {
-        frozenset(pair) for pair in itertools.product(_members(servers, a), _members(servers, b))
-    }
+    wanted = {frozenset(pair) for pair in itertools.product(_known(servers, a), _known(servers, b))}
     known = {link.pair for link in read(servers)}
-    for link, ends in _expected(servers):
+    for link, ends in expected(servers):
         known |= {frozenset((link.a, name)) for name in ends}
     linked = wanted & known
     if not linked:
@@ -292,11 +167,8 @@ def _refuse_encrypted(servers: Mapping[str, Server], wanted: set[Pair]) -> None:
                 )
 
 
-def _members(servers: Mapping[str, Server], name: str) -> list[str]:
-    if name in servers:
-        return [name]
-    members = [s.name for s in servers.values() if name and _cluster(s) == name]
-    return members or [servers[name].name]  # which raises, with the names that there are
+def _known(servers: Mapping[str, Server], name: str) -> list[str]:
+    return members(servers, name) or [servers[name].name]  # which raises, with the names there are
 
 
 def wait_down(servers: Mapping[str, Server], cut: set[Pair]) -> None:
@@ -332,7 +204,7 @@ def _is_replaced(
     """
     asked = [
         (link.a, ends)
-        for link, ends in _expected(servers)
+        for link, ends in expected(servers)
         if link.kind == kind and link.a in pair and pair - {link.a} <= ends
     ]
     joined = [p for other, p in up if other == kind]

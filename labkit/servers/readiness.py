@@ -12,7 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from labkit.servers import placement
+from labkit.servers import observe, placement
 from labkit.servers.errors import NotInTimeError, ServerStateError, TopologyError
 from labkit.servers.placement import PlannedServer
 from labkit.servers.probe import Conversation
@@ -99,6 +99,12 @@ def cluster_of(planned: PlannedServer) -> str | None:
     return planned.setting("cluster", "name") or planned.setting("gateway", "name") or ""
 
 
+def group_of(planned: PlannedServer) -> str | None:
+    """The cluster that the server is in, also where its file names only the gateway of that cluster."""
+    name = cluster_of(planned)
+    return planned.setting("gateway", "name") if name is None else name
+
+
 def _routes(servers: dict[str, Server]) -> Iterator[tuple[Server, dict[str, int]]]:
     """Each server in a cluster with its peers there, and how many connections it has to each."""
     for members in clusters(servers).values():
@@ -119,8 +125,7 @@ def clusters(servers: Mapping[str, Server]) -> dict[str, list[Server]]:
 
 def _has_routes(server: Server, peers: Mapping[str, int]) -> bool:
     """Whether the server has as many route connections to each of its peers as it is to have."""
-    routes = server.monitor("routez").get("routes") or []
-    there = Counter(route.get("remote_name") for route in routes)
+    there = Counter(end.peer for end in observe.link_ends(server, "route"))
     return all(there[peer] >= count for peer, count in peers.items())
 
 
@@ -137,9 +142,9 @@ class _Settled:
 
     def __call__(self) -> bool:
         now = {
-            (server.name, str(route.get("remote_name")), int(route["rid"]))
+            (end.server, end.peer, end.number)
             for server in self._members
-            for route in server.monitor("routez").get("routes") or []
+            for end in observe.link_ends(server, "route")
         }
         same, self._before = now == self._before, now
         ends = Counter((name, peer) for name, peer, _ in now)
@@ -188,7 +193,7 @@ def gateways_of(planned: PlannedServer) -> set[str]:
 
 def _has_gateways(server: Server, clusters: set[str]) -> bool:
     # Inbound ones may be none: each server of the other cluster chooses one server of this one.
-    return clusters <= set(server.monitor("gatewayz").get("outbound_gateways") or {})
+    return clusters <= {end.cluster for end in observe.link_ends(server, "gateway")}
 
 
 def remotes(planned: PlannedServer) -> list[set[int]]:
@@ -209,8 +214,8 @@ def _leaves(servers: dict[str, Server]) -> Iterator[tuple[Server, int]]:
 
 
 def _has_leaves(server: Server, count: int) -> bool:
-    leafs = server.monitor("leafz").get("leafs") or []  # those that it accepted too
-    return sum(bool(leaf.get("is_spoke")) for leaf in leafs) >= count
+    ends = observe.link_ends(server, "leaf")  # those that it accepted too
+    return sum(end.dialed for end in ends) >= count
 
 
 def _jetstream(servers: dict[str, Server]) -> Iterator[Condition]:

@@ -26,6 +26,8 @@ from labkit.servers import (
 from labkit.servers.errors import LabError, TopologyError
 from labkit.servers.events import Events
 from labkit.servers.launching import Ports
+from labkit.servers.links import Pair
+from labkit.servers.links import read as read_links
 from labkit.servers.placement import PlannedServer
 from labkit.servers.processes import Guard, Process
 from labkit.servers.server import START_TIMEOUT, Server
@@ -214,7 +216,7 @@ class Lab(Mapping[str, Server]):
 
         Links that the files ask for and no server names are in it too, as down.
         """
-        found = faults.read(self)
+        found = read_links(self)
         breaker = self._faults
         return faults.LinkList(breaker.mark(ln, self) if breaker else ln for ln in found)
 
@@ -244,12 +246,12 @@ class Lab(Mapping[str, Server]):
         self.events.note(f"delay of {ms:g} ms", a, b)
 
     @property
-    def cuts(self) -> frozenset[faults.Pair]:
+    def cuts(self) -> frozenset[Pair]:
         """The pairs of servers between which links are cut now."""
         return frozenset(self._faults.cut if self._faults else ())
 
     @property
-    def delays(self) -> dict[faults.Pair, float]:
+    def delays(self) -> dict[Pair, float]:
         """The delay each way, in milliseconds, between pairs of servers whose links have one now."""
         return dict(self._faults.delay if self._faults else {})
 
@@ -276,7 +278,7 @@ class Lab(Mapping[str, Server]):
             return  # nothing can have been broken
         faults.wait_up(self, breaker.heal(healed))
 
-    def _breakable(self, a: str, b: str) -> tuple[faults.Faults, set[faults.Pair]]:
+    def _breakable(self, a: str, b: str) -> tuple[faults.Faults, set[Pair]]:
         """Who breaks links here, and the pairs of servers between `a` and `b`."""
         self._refuse_stopped()
         pairs = faults.pairs(self, a, b)

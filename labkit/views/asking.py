@@ -1,11 +1,11 @@
-"""Asking several servers at once, for whole pages, and knowing which could not answer and why."""
+"""Asking several servers at once, and knowing which could not answer and why."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from labkit.servers.errors import ServerStateError
 from labkit.servers.server import Server
@@ -13,7 +13,6 @@ from labkit.servers.server import Server
 T = TypeVar("T")
 
 AT_ONCE = 16  # servers asked side by side
-EVERYTHING = 2**31 - 1  # entries of a page
 
 
 @dataclass
@@ -55,11 +54,3 @@ def refuse_silent(server: Server) -> None:
             f"{server.name} is {server.state} and answers nothing; "
             f"lab[{server.name!r}].{remedy}() helps"
         )
-
-
-def entries(
-    server: Server, endpoint: str, key: str, options: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Every entry of a page, also where nats-server gives only 1,024 unless it is asked for more."""
-    # In one piece: between two pages entries come and go, and /subsz has no order.
-    return list(server.monitor(endpoint, **{"limit": EVERYTHING, **options}).get(key) or [])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from labkit.views.durations import nanoseconds
+from labkit.servers.durations import nanoseconds
 
 Row = dict[str, Any]
 

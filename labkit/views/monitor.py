@@ -16,8 +16,9 @@ from typing import Any
 import pandas as pd
 
 from labkit.servers.errors import LabError
+from labkit.servers.observe import entries
 from labkit.servers.server import Server
-from labkit.views.asking import ask, entries, refuse_silent
+from labkit.views.asking import ask, refuse_silent
 from labkit.views.columns import (
     COUNT,
     DURATION,

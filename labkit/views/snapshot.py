@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from labkit.servers import readiness
+from labkit.servers.durations import nanoseconds
+from labkit.servers.observe import LINK_KINDS, LinkEnd, LinkKind, entries, link_ends
 from labkit.servers.placement import PlannedServer
 from labkit.servers.server import Server
 from labkit.servers.topology import Lab
-from labkit.views.asking import ask, entries
-from labkit.views.durations import nanoseconds
+from labkit.views.asking import ask
 
 Page = dict[str, Any]
 
@@ -117,23 +118,23 @@ def steady(snapshot: Snapshot) -> Snapshot:
 
 def block_of(planned: PlannedServer) -> str:
     """What a server is drawn in: its cluster, also a region of gateways; else itself."""
-    name = readiness.cluster_of(planned)
-    if name is None:
-        name = planned.setting("gateway", "name")
+    name = readiness.group_of(planned)
     return f"server {planned.name}" if name is None else f"cluster {name}".strip()
 
 
 def _pages_of(server: Server) -> Page:
     """The pages of a server that have something to tell, as its /varz says."""
     varz = server.monitor("varz")
-    empty: Page = {}
-    gateway, jetstream = varz.get("gateway", {}).get("name"), varz.get("jetstream", {})
+    jetstream = varz.get("jetstream", {}).get("config")
+    there = {
+        "route": varz["routes"],
+        "gateway": varz.get("gateway", {}).get("name"),
+        "leaf": varz["leafnodes"],
+    }
     return {
         "varz": varz,
-        "routez": server.monitor("routez") if varz["routes"] else empty,
-        "gatewayz": server.monitor("gatewayz") if gateway else empty,
-        "leafz": server.monitor("leafz") if varz["leafnodes"] else empty,
-        "jsz": server.monitor("jsz") if jetstream.get("config") else empty,
+        "ends": [end for kind in LINK_KINDS if there[kind] for end in link_ends(server, kind)],
+        "jsz": server.monitor("jsz") if jetstream else {},
         "clients": entries(server, "connz", "connections", {}) if varz["connections"] else [],
     }
 
@@ -170,8 +171,13 @@ def _rtt(entry: Page) -> int | None:
     return nanoseconds(entry.get("rtt") or 0) or None
 
 
-def _shortest(entries: list[Page]) -> int | None:
-    return min((rtt for entry in entries if (rtt := _rtt(entry))), default=None)
+def _shortest(ends: list[LinkEnd]) -> int | None:
+    return min((end.rtt for end in ends if end.rtt), default=None)
+
+
+def _ends(said: Page | None, kind: LinkKind) -> list[LinkEnd]:
+    """The ends of links of this kind that a server told of; none where it told nothing."""
+    return [end for end in (said or {}).get("ends", ()) if end.kind == kind]
 
 
 def _routes(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[Link]:
@@ -185,9 +191,8 @@ def _routes(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[Lin
                 yield Link("route", one.name, other.name, up, rtt=_shortest(here + there))
 
 
-def _routes_to(said: Page | None, peer: str) -> list[Page]:
-    routes = (said or {}).get("routez", {}).get("routes") or []
-    return [route for route in routes if route.get("remote_name") == peer]
+def _routes_to(said: Page | None, peer: str) -> list[LinkEnd]:
+    return [end for end in _ends(said, "route") if end.peer == peer]
 
 
 def _gateways(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[Link]:
@@ -204,9 +209,7 @@ def _gateways(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[L
                 continue
             asked = [(said[s.name], to) for s, to in ends if s.name in said]
             found = [
-                page["gatewayz"]["outbound_gateways"][to]["connection"]
-                for page, to in asked
-                if to in (page["gatewayz"].get("outbound_gateways") or {})
+                end for page, to in asked for end in _ends(page, "gateway") if end.cluster == to
             ]
             sides = all(any(s.name in said for s in members[name]) for name in (here, there))
             partly = f"{len(found)} of {len(asked)} up" if 0 < len(found) < len(asked) else ""
@@ -223,23 +226,23 @@ def _gateways(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[L
 def _leaf_links(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[Link]:
     """A link a remote of each file that a server of this lab listens for."""
     for leaf in lab.values():
-        rows = [row for row in _leafs(said.get(leaf.name)) if row.get("is_spoke")]
+        rows = [end for end in _ends(said.get(leaf.name), "leaf") if end.dialed]
         for ports in readiness.remotes(leaf.planned):
             targets = [s.name for s in lab.values() if readiness.listens(s.planned, ports)]
             if not targets:
                 continue
-            row = next((row for row in rows if row["name"] in targets), None)
+            row = next((row for row in rows if row.peer in targets), None)
             blocks = {block_of(lab[name].planned) for name in targets}
             choice = blocks.pop() if len(targets) > 1 and len(blocks) == 1 else ""
             if row is None:
                 yield Link("leaf", leaf.name, choice or targets[0], False, choice=choice)
                 continue
             rows.remove(row)
-            far = [r for r in _leafs(said.get(row["name"])) if r["name"] == leaf.name]
+            far = [end for end in _ends(said.get(row.peer), "leaf") if end.peer == leaf.name]
             yield Link(
                 "leaf",
                 leaf.name,
-                row["name"],
+                row.peer,
                 bool(far),
                 label=_accounts(row, far),
                 rtt=_shortest([row, *(far if len(far) == 1 else [])]),
@@ -247,14 +250,10 @@ def _leaf_links(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator
             )
 
 
-def _leafs(said: Page | None) -> list[Page]:
-    return (said or {}).get("leafz", {}).get("leafs") or []
-
-
-def _accounts(near: Page, far: list[Page]) -> str:
+def _accounts(near: LinkEnd, far: list[LinkEnd]) -> str:
     """The accounts that a leaf link joins, the leaf's first; nothing for the global one on both sides."""
-    here = near["account"]
-    there = far[0]["account"] if len(far) == 1 else here
+    here = near.account
+    there = far[0].account if len(far) == 1 else here
     if here == there:
         return "" if here == "$G" else here
     return f"{here} → {there}"
@@ -263,11 +262,11 @@ def _accounts(near: Page, far: list[Page]) -> str:
 def _outside(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[tuple[Node, Link]]:
     """Leaf nodes that are connected to this lab and not of it, such as other people's."""
     for hub, page in said.items():
-        rows = [r for r in _leafs(page) if not r.get("is_spoke") and r["name"] not in lab]
+        rows = [end for end in _ends(page, "leaf") if not end.dialed and end.peer not in lab]
         seen: Counter[str] = Counter()
-        for row in sorted(rows, key=lambda row: (row["name"], row["account"])):
-            seen[row["name"]] += 1
-            if seen[row["name"]] == 1:
-                node = Node(row["name"], f"server {row['name']}", ELSEWHERE)
-                label = "" if row["account"] == "$G" else row["account"]
-                yield node, Link("leaf", row["name"], hub, True, label=label, rtt=_rtt(row))
+        for row in sorted(rows, key=lambda row: (row.peer, row.account)):
+            seen[row.peer] += 1
+            if seen[row.peer] == 1:
+                node = Node(row.peer, f"server {row.peer}", ELSEWHERE)
+                label = "" if row.account == "$G" else row.account
+                yield node, Link("leaf", row.peer, hub, True, label=label, rtt=row.rtt)

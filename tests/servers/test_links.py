@@ -563,3 +563,49 @@ def test_start_returns_when_each_route_has_all_of_its_connections(more, top, cou
     with labkit.start({"h1": in_cluster(0, more, top), "h2": in_cluster(1, more, top)}) as lab:
         for server in lab.values():
             assert len(server.monitor("routez")["routes"]) == count
+
+
+def test_links_to_servers_outside_of_the_lab_are_told_by_their_names():
+    with (
+        labkit.start({"theirs": "leafnodes { listen: 127.0.0.1:7422 }"}) as theirs,
+        labkit.start({"ours": "leafnodes { listen: 127.0.0.1:7422 }"}) as ours,
+    ):
+        outside = theirs["theirs"].address("leafnodes")
+        edge = f'server_name: edge, leafnodes {{ remotes [{{ url: "nats-leaf://{outside}" }}] }}'
+        ours.add("edge", edge)
+        (link,) = ours.links()
+        assert (link.kind, link.a, link.b, link.up, link.cut) == (
+            "leaf",
+            "edge",
+            "theirs",
+            True,
+            False,
+        )
+        (link,) = theirs.links()
+        assert (link.a, link.b) == ("edge", "theirs")
+        with pytest.raises(LabError, match="no server 'theirs' in this lab"):
+            ours.cut("edge", "theirs")
+
+
+GATEWAYS = {
+    "east": """
+        gateway { name: EAST, listen: 127.0.0.1:7222,
+                  gateways [{ name: WEST, url: "nats://127.0.0.1:7223" }] }""",
+    "west": """
+        gateway { name: WEST, listen: 127.0.0.1:7223,
+                  gateways [{ name: EAST, url: "nats://127.0.0.1:7222" }] }""",
+}
+
+
+def test_gateways_without_a_cluster_block_are_read_cut_and_healed():
+    with labkit.start(GATEWAYS) as lab:
+        (link,) = lab.links()
+        assert (link.kind, link.a, link.b, link.up) == ("gateway", "east", "west", True)
+        lab.cut("EAST", "WEST")
+        assert {(ln.b, ln.up, ln.cut) for ln in lab.links()} == {
+            ("EAST", False, True),
+            ("WEST", False, True),
+        }
+        lab.heal()
+        (link,) = lab.links()
+        assert link.up and not link.cut

@@ -15,11 +15,11 @@ from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 
 import labkit
 from labkit.servers import folders
+from labkit.servers.durations import nanoseconds
 from labkit.servers.errors import LabError, ServerStateError
 from labkit.servers.wait import wait_until
 from labkit.views import assets, monitor
 from labkit.views.columns import COUNT, DURATION, FLAG, NUMBER, OTHER, TEXT, TIME
-from labkit.views.durations import nanoseconds
 
 TYPES = {COUNT, NUMBER, TEXT, FLAG, OTHER, TIME, DURATION, "UInt64"}
 LOGINS = {

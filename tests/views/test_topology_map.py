@@ -15,10 +15,10 @@ import pytest
 
 import labkit
 from labkit.servers import binary, folders
+from labkit.servers.durations import nanoseconds
 from labkit.servers.ports import free_ports
 from labkit.servers.wait import wait_until
 from labkit.views import snapshot, svg, topology_map
-from labkit.views.durations import nanoseconds
 from labkit.views.layout import arrange
 from labkit.views.trace import Event, Trace
 
