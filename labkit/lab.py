@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from labkit.servers import server, tables
 from labkit.servers import topology as topologies
+from labkit.servers.blocking import blocking, blocking_method
 from labkit.servers.errors import LabError
 from labkit.servers.launching import Ports
 from labkit.servers.server import START_TIMEOUT
@@ -35,6 +36,7 @@ class Server(server.Server):
     when the server does not run, and LabError for an option that the page does not have.
     """
 
+    @blocking_method
     def varz(self) -> pd.DataFrame:
         """One row: the server itself.
 
@@ -48,7 +50,8 @@ class Server(server.Server):
 
         return monitor.VARZ.of(self, {})
 
-    def connz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def connz(self, /, **options: Any) -> pd.DataFrame:
         """A row a connection of a client or leaf node, however many there are.
 
         `cid` its number on this server, `kind` Client or Leafnode, `name` as the client gave it,
@@ -61,7 +64,8 @@ class Server(server.Server):
 
         return monitor.CONNZ.of(self, options)
 
-    def routez(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def routez(self, /, **options: Any) -> pd.DataFrame:
         """A row a route connection. A peer has several: a pool of 3 and one for the system account.
 
         `remote_name` the peer, `account` where a connection serves only one, `did_solicit` whether
@@ -72,6 +76,7 @@ class Server(server.Server):
 
         return monitor.ROUTEZ.of(self, options)
 
+    @blocking_method
     def peers(self) -> pd.DataFrame:
         """A row a peer of the cluster: its `connections` of /routez put together.
 
@@ -82,7 +87,8 @@ class Server(server.Server):
 
         return monitor.PEERS.of(self, {})
 
-    def gatewayz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def gatewayz(self, /, **options: Any) -> pd.DataFrame:
         """A row a gateway connection: one `outbound` a cluster, `inbound` as many as others chose.
 
         `gateway` the other cluster's name, `configured` whether the file names it, `name` the
@@ -92,7 +98,8 @@ class Server(server.Server):
 
         return monitor.GATEWAYZ.of(self, options)
 
-    def leafz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def leafz(self, /, **options: Any) -> pd.DataFrame:
         """A row a leaf link, seen from this side.
 
         `name` the server on the other side, `is_spoke` true where this server is the leaf,
@@ -103,7 +110,8 @@ class Server(server.Server):
 
         return monitor.LEAFZ.of(self, options)
 
-    def subsz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def subsz(self, /, **options: Any) -> pd.DataFrame:
         """One row: the subscriptions of this server in figures.
 
         `num_subscriptions` now, `num_inserts` and `num_removes` since the start, `num_matches`
@@ -114,7 +122,8 @@ class Server(server.Server):
 
         return monitor.SUBSZ.of(self, options)
 
-    def subscriptions(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def subscriptions(self, /, **options: Any) -> pd.DataFrame:
         """A row a subscription, the server's own included, however many there are.
 
         `account`, `subject`, `qgroup` its queue group, `msgs` delivered to it, `cid` of whom.
@@ -124,7 +133,8 @@ class Server(server.Server):
 
         return monitor.SUBSCRIPTIONS.of(self, options)
 
-    def jsz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def jsz(self, /, **options: Any) -> pd.DataFrame:
         """One row: JetStream on this server; `disabled` is true where it is off.
 
         `memory` and `storage` bytes in use, `reserved_*` bytes promised to streams, `streams`,
@@ -136,7 +146,8 @@ class Server(server.Server):
 
         return monitor.JSZ.of(self, options)
 
-    def accountz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def accountz(self, /, **options: Any) -> pd.DataFrame:
         """A row an account that this server knows; `acc="NAME"` only that one.
 
         `client_connections`, `leafnode_connections` and `subscriptions` here, `is_system`,
@@ -146,7 +157,8 @@ class Server(server.Server):
 
         return monitor.ACCOUNTZ.of(self, options)
 
-    def healthz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def healthz(self, /, **options: Any) -> pd.DataFrame:
         """One row: `status` "ok" or what is wrong, then also `status_code` and `error`.
 
         After the loss of quorum it stays "ok" for some seconds.
@@ -170,6 +182,7 @@ class Lab(topologies.Lab):
     def __getitem__(self, name: str) -> Server:
         return cast(Server, super().__getitem__(name))
 
+    @blocking_method
     def add(self, name: str, text: str, timeout: float = START_TIMEOUT) -> Server:
         """Start one more server from config text and return it when the topology is usable with it.
 
@@ -179,72 +192,84 @@ class Lab(topologies.Lab):
         """
         return cast(Server, super().add(name, text, timeout))
 
+    @blocking_method
     def varz(self) -> pd.DataFrame:
         """A row a server: see `Server.varz`."""
         from labkit.views import monitor
 
         return monitor.VARZ.of_all(self, {})
 
-    def connz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def connz(self, /, **options: Any) -> pd.DataFrame:
         """A row a connection of a client or leaf node: see `Server.connz`."""
         from labkit.views import monitor
 
         return monitor.CONNZ.of_all(self, options)
 
-    def routez(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def routez(self, /, **options: Any) -> pd.DataFrame:
         """A row a route connection, each seen from both its ends: see `Server.routez`."""
         from labkit.views import monitor
 
         return monitor.ROUTEZ.of_all(self, options)
 
+    @blocking_method
     def peers(self) -> pd.DataFrame:
         """A row a server and peer: see `Server.peers`."""
         from labkit.views import monitor
 
         return monitor.PEERS.of_all(self, {})
 
-    def gatewayz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def gatewayz(self, /, **options: Any) -> pd.DataFrame:
         """A row a gateway connection, each seen from both its ends: see `Server.gatewayz`."""
         from labkit.views import monitor
 
         return monitor.GATEWAYZ.of_all(self, options)
 
-    def leafz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def leafz(self, /, **options: Any) -> pd.DataFrame:
         """A row a leaf link, each seen from both its ends: see `Server.leafz`."""
         from labkit.views import monitor
 
         return monitor.LEAFZ.of_all(self, options)
 
-    def subsz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def subsz(self, /, **options: Any) -> pd.DataFrame:
         """A row a server, its subscriptions in figures: see `Server.subsz`."""
         from labkit.views import monitor
 
         return monitor.SUBSZ.of_all(self, options)
 
-    def subscriptions(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def subscriptions(self, /, **options: Any) -> pd.DataFrame:
         """A row a subscription: see `Server.subscriptions`."""
         from labkit.views import monitor
 
         return monitor.SUBSCRIPTIONS.of_all(self, options)
 
-    def jsz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def jsz(self, /, **options: Any) -> pd.DataFrame:
         """A row a server, its JetStream: see `Server.jsz`."""
         from labkit.views import monitor
 
         return monitor.JSZ.of_all(self, options)
 
-    def accountz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def accountz(self, /, **options: Any) -> pd.DataFrame:
         """A row an account and server: see `Server.accountz`."""
         from labkit.views import monitor
 
         return monitor.ACCOUNTZ.of_all(self, options)
 
-    def healthz(self, **options: Any) -> pd.DataFrame:
+    @blocking_method
+    def healthz(self, /, **options: Any) -> pd.DataFrame:
         """A row a server, its health: see `Server.healthz`."""
         from labkit.views import monitor
 
         return monitor.HEALTHZ.of_all(self, options)
 
+    @blocking_method
     def streams(self) -> pd.DataFrame:
         """A row a stream of every account and JetStream domain, in its leader's words.
 
@@ -257,6 +282,7 @@ class Lab(topologies.Lab):
 
         return assets.streams(self)
 
+    @blocking_method
     def consumers(self, stream: str | None = None) -> pd.DataFrame:
         """A row a consumer of this stream, or of every one, in its leader's words.
 
@@ -270,6 +296,7 @@ class Lab(topologies.Lab):
 
         return assets.consumers(self, stream)
 
+    @blocking_method
     def map(self, *, rtt: bool = False, trace: Trace | None = None) -> Map:
         """A picture of who is connected to whom, read from the servers themselves: an SVG.
 
@@ -299,6 +326,7 @@ class Lab(topologies.Lab):
         return f"{shown}{picture}"
 
 
+@blocking
 def start(
     topology: str | Path | Mapping[str, str] = "single",
     *,

@@ -13,6 +13,7 @@ from nats.micro.request import ERROR_HEADER
 
 from labkit.lab import start
 from labkit.room import neighbours
+from labkit.servers.blocking import blocking, blocking_method
 from labkit.servers.errors import LabError, NotInTimeError
 from labkit.servers.probe import Conversation
 from labkit.servers.wait import wait_until
@@ -70,6 +71,7 @@ class Room:
         await seat.close()
         return visitor
 
+    @blocking_method
     def stop(self) -> None:
         """End the room: its people, services and servers. Stopping again does no harm."""
         self.lab.stop()
@@ -89,6 +91,7 @@ class Room:
         return f"<p>{html.escape(repr(self))}</p>"
 
 
+@blocking
 def simulate(seats: int = 12, seed: int = SEED) -> Room:
     """Open a room with so many simulated neighbours, and return when all are there.
 

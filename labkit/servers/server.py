@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from labkit.servers import config, placement, ports, system_account
 from labkit.servers.binary import Binary
+from labkit.servers.blocking import blocking_method
 from labkit.servers.errors import ConfigError, ServerStateError, TopologyError
 from labkit.servers.events import Events
 from labkit.servers.log import Log
@@ -69,7 +71,8 @@ class Server:
         """The server's file as it was written, with its own addresses."""
         return self.planned.file.text
 
-    def monitor(self, endpoint: str, **options: Any) -> dict[str, Any]:
+    @blocking_method
+    def monitor(self, endpoint: str, /, **options: Any) -> dict[str, Any]:
         """What a monitoring endpoint says, for example `monitor("connz", subs="detail")`.
 
         Endpoints and their options: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring.
@@ -146,25 +149,30 @@ class Server:
         self._id = "ready" if self.log.since_start("Server is ready") else None
         return self._id is not None
 
+    @blocking_method
     def start(self) -> None:
         """Start a stopped server at its old address with its old store; returns when it answers."""
         self.launch()
         self._events.note("start", self.name)
         wait_until(self.answers, START_TIMEOUT, f"server {self.name} to answer")
 
+    @blocking_method
     def stop(self) -> None:
         """Ask the server to end, wait until it has; killed after 5 s. Stopping again does no harm."""
         self._end("stop")
 
+    @blocking_method
     def kill(self) -> None:
         """End the server at once, as a crash would; its clients see the connection break."""
         self._end("kill")
 
+    @blocking_method
     def restart(self) -> None:
         """Stop and start: same address, same store. Returns when the server answers."""
         self.stop()
         self.start()
 
+    @blocking_method
     def pause(self) -> None:
         """Freeze the process: connections stay open and nothing is answered, as on a hung machine."""
         control = self._running_process().control()
@@ -173,12 +181,14 @@ class Server:
         wait_until(lambda: control.status() == "stopped", STOP_TIMEOUT, f"{self.name} to freeze")
         self._paused = True
 
+    @blocking_method
     def resume(self) -> None:
         """Let a paused server go on."""
         self._running_process().control().resume()
         self._events.note("resume", self.name)
         self._paused = False
 
+    @blocking_method
     def reload(self, text: str | None = None) -> None:
         """Give the running server a changed file (or its own once more) without ending connections.
 
@@ -249,6 +259,7 @@ class Server:
     def _reload_words(self) -> list[str]:
         return self.log.find("Reloaded server configuration|Failed to reload server configuration")
 
+    @blocking_method
     def lame_duck(self) -> None:
         """Let the server take leave: it tells its clients to go elsewhere, then ends by itself.
 
@@ -258,6 +269,7 @@ class Server:
         self._events.note("lame duck", self.name)
         self.expect_end()
 
+    @blocking_method
     def signal(self, name: str) -> None:
         """Send a signal by its POSIX name, for example "SIGHUP" (reload) or "SIGUSR2" (lame duck).
 
@@ -355,7 +367,11 @@ class Server:
 
 def launch_all(servers: Iterable[Server], guard: Guard) -> None:
     """Start the processes of a lab's servers side by side, and return before they answer."""
-    guard.wait_started([server._ask_for_process() for server in servers])
+    with _LAUNCHING:
+        guard.wait_started([server._ask_for_process() for server in servers])
+
+
+_LAUNCHING = threading.Lock()  # threads that start one server see which of them came first
 
 
 def taken(port: int) -> str:

@@ -23,6 +23,7 @@ from labkit.servers import (
     ports,
     readiness,
 )
+from labkit.servers.blocking import blocking_method
 from labkit.servers.errors import LabError, TopologyError
 from labkit.servers.events import Events
 from labkit.servers.launching import Ports
@@ -146,6 +147,7 @@ class Lab(Mapping[str, Server]):
             + " or ".join(f"lab[{name!r}].start()" for name in self)
         )
 
+    @blocking_method
     def add(self, name: str, text: str, timeout: float = START_TIMEOUT) -> Server:
         """Start one more server from config text and return it when the topology is usable with it.
 
@@ -179,11 +181,12 @@ class Lab(Mapping[str, Server]):
         except BaseException:
             server.kill()
             raise
-        self._servers[server.name] = server
+        self._servers = {**self._servers, server.name: server}  # others may be reading it
         self._port_map = port_map
         self.events.note("add", server.name)
         return server
 
+    @blocking_method
     def wait_usable(self, timeout: float = START_TIMEOUT) -> None:
         """Return when the topology is usable again, as `start` does: after a restart, for example.
 
@@ -192,11 +195,13 @@ class Lab(Mapping[str, Server]):
         self._refuse_stopped()
         readiness.wait_usable(dict(self._servers), timeout)
 
+    @blocking_method
     def remove(self, name: str) -> None:
         """Stop a server and take it out of the lab. The others notice as they would anywhere."""
         self[name].stop()
-        del self._servers[name]
+        self._servers = {n: server for n, server in self._servers.items() if n != name}
 
+    @blocking_method
     def run_beside(self, name: str, argv: list[str]) -> Process:
         """Start another program that ends with this lab, whatever ends that."""
         self._refuse_stopped()
@@ -211,6 +216,7 @@ class Lab(Mapping[str, Server]):
             return "\n".join(lines[-5:])
         return ""
 
+    @blocking_method
     def links(self) -> faults.LinkList:
         """The links between the servers, each once, as the running servers name them.
 
@@ -220,6 +226,7 @@ class Lab(Mapping[str, Server]):
         breaker = self._faults
         return faults.LinkList(breaker.mark(ln, self) if breaker else ln for ln in found)
 
+    @blocking_method
     def cut(self, a: str, b: str) -> None:
         """Cut the link between two servers, or clusters: nothing passes, in either direction.
 
@@ -232,6 +239,7 @@ class Lab(Mapping[str, Server]):
         self.events.note("cut", a, b)
         faults.wait_down(self, cut)
 
+    @blocking_method
     def delay(self, a: str, b: str, ms: float) -> None:
         """Let whatever crosses a link take `ms` milliseconds longer, each way; 0 ends that.
 
@@ -255,6 +263,7 @@ class Lab(Mapping[str, Server]):
         """The delay each way, in milliseconds, between pairs of servers whose links have one now."""
         return dict(self._faults.delay if self._faults else {})
 
+    @blocking_method
     def heal(self, a: str | None = None, b: str | None = None) -> None:
         """Make links whole again, all or the one between `a` and `b`: not cut, not delayed.
 
@@ -295,6 +304,7 @@ class Lab(Mapping[str, Server]):
                 f"this lab is stopped; start it again with labkit.start({self.topology!r})"
             )
 
+    @blocking_method
     def stop(self) -> None:
         """End every server and remove every file of the run; stopping again does no harm."""
         if self.stopped:
@@ -317,6 +327,17 @@ class Lab(Mapping[str, Server]):
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop.aio()
 
     def __hash__(self) -> int:
         return id(self)
