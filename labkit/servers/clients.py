@@ -9,7 +9,7 @@ import ssl
 import sys
 import weakref
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from labkit.servers.errors import TopologyError
@@ -44,6 +44,15 @@ class ClientError:
         return f"client {self.client!r}: {what or type(self.error).__name__}"
 
 
+@dataclass
+class _Attempt:
+    """One client's way to its connection: the errors that it reported on it, and itself once there."""
+
+    name: str
+    errors: list[Exception] = field(default_factory=list)
+    client: nats.aio.client.Client | None = None
+
+
 class Clients:
     """The clients that a lab handed out, and `errors`: what they reported, oldest first."""
 
@@ -76,11 +85,10 @@ class Clients:
         options.setdefault("name", f"client-{self._count}")
         options.setdefault("reconnect_time_wait", RECONNECT_WAIT)
         options.setdefault("max_reconnect_attempts", -1)
-        connected: list[nats.aio.client.Client] = []
-        report = self._on_error(options["name"], connected, options.get("error_cb"))
+        attempt = _Attempt(options["name"])
+        report = self._on_error(attempt, options.get("error_cb"))
         options["error_cb"] = report
-        options["closed_cb"] = self._on_close(connected, report, options.get("closed_cb"))
-        refusals = len(self.errors)
+        options["closed_cb"] = self._on_close(attempt, report, options.get("closed_cb"))
         # In a context of its own: prints of its callbacks then show under the cell that runs,
         # not under the one that connected.
         client = Client()
@@ -88,18 +96,18 @@ class Clients:
             client.connect(server.url, **options), context=contextvars.Context()
         )
         try:
-            await self._unless_refused(server, task, refusals)
+            await self._unless_refused(server, task, attempt)
         except TimeoutError:
-            said = f" ({self.errors[-1].error})" if len(self.errors) > refusals else ""
+            said = f" ({attempt.errors[-1]})" if attempt.errors else ""
             raise TopologyError(
                 f"{server.name} did not accept the client within {CONNECT_TIMEOUT:g} s{said}"
             ) from None
         self._open[client] = asyncio.get_running_loop()
-        connected.append(client)
+        attempt.client = client
         return client
 
     async def _unless_refused(
-        self, server: Server, task: asyncio.Task[None], refusals: int
+        self, server: Server, task: asyncio.Task[None], attempt: _Attempt
     ) -> None:
         """Wait for the connection. Raises RefusedError for what trying again cannot help."""
         import nats.errors
@@ -113,10 +121,9 @@ class Clients:
         deadline = asyncio.get_running_loop().time() + CONNECT_TIMEOUT
         try:
             while not task.done():
-                for entry in self.errors[refusals:]:
-                    said = str(entry.error).lower()
-                    if isinstance(entry.error, final) or "authorization" in said:
-                        raise RefusedError(f"{server.name} refuses the client: {entry.error}")
+                for error in attempt.errors:
+                    if isinstance(error, final) or "authorization" in str(error).lower():
+                        raise RefusedError(f"{server.name} refuses the client: {error}")
                 if asyncio.get_running_loop().time() > deadline:
                     raise TimeoutError
                 await asyncio.wait([task], timeout=LOOK_AGAIN)
@@ -161,8 +168,7 @@ class Clients:
 
     def _on_error(
         self,
-        name: str,
-        connected: list[nats.aio.client.Client],
+        attempt: _Attempt,
         theirs: Callable[[Exception], Awaitable[None]] | None,
     ) -> Callable[[Exception], Awaitable[None]]:
         """An error_cb that keeps each error, shows it unless it repeats, and calls the caller's own.
@@ -174,12 +180,14 @@ class Clients:
         async def report(error: Exception) -> None:
             if self._closing:
                 return
-            entry = ClientError(name, error)
+            if attempt.client is None:
+                attempt.errors.append(error)
+            entry = ClientError(attempt.name, error)
             del self.errors[: -ERRORS_KEPT + 1]
             self.errors.append(entry)
             if theirs is not None:
                 await theirs(error)
-            elif connected and str(entry) not in shown:
+            elif attempt.client and str(entry) not in shown:
                 shown.add(str(entry))
                 print(f"NATS error, {entry}", file=sys.stderr)
 
@@ -187,14 +195,14 @@ class Clients:
 
     def _on_close(
         self,
-        connected: list[nats.aio.client.Client],
+        attempt: _Attempt,
         report: Callable[[Exception], Awaitable[None]],
         theirs: Callable[[], Awaitable[None]] | None,
     ) -> Callable[[], Awaitable[None]]:
         """A closed_cb that reports the error nats-py closed for: it does not tell its error_cb."""
 
         async def closed() -> None:
-            error = connected[0].last_error if connected else None
+            error = attempt.client.last_error if attempt.client else None
             if error is not None and all(entry.error is not error for entry in self.errors):
                 await report(error)
             if theirs is not None:
