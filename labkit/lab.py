@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from labkit import notebook
 from labkit.servers import server, tables
 from labkit.servers import topology as topologies
 from labkit.servers.blocking import blocking, blocking_method
@@ -346,4 +347,4 @@ def start(
     Raises TopologyError or ConfigError, in the server's own words, when the topology is not
     usable within `timeout` seconds; then everything it had started is stopped.
     """
-    return topologies.start(Lab, topology, ports, links, timeout)
+    return topologies.start(Lab, topology, ports, links, timeout, notebook.make_way)

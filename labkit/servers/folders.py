@@ -89,9 +89,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def own_copy(path: Path, target: Path) -> Path:
-    """Copy a topology's files, to make its credentials there; returns where `path` is in the copy."""
+    """Copy a topology's server files and its recipe, to make its credentials there; returns where
+    `path` is in the copy."""
     folder = path if path.is_dir() else path.parent
-    for file in [*folder.iterdir(), *folder.glob("*/*.conf")]:  # not what else may lie there
+    for file in [*folder.glob("*.conf"), *folder.glob("*/*.conf"), folder / credentials.RECIPE]:
         copy = target / file.relative_to(folder)
         if file.is_file() and credentials.MADE not in copy.relative_to(target).parts:
             copy.parent.mkdir(parents=True, exist_ok=True)

@@ -337,27 +337,34 @@ def _write(file: ConfigFile, path: Path, edits: dict[int, list[Edit]], extra: li
     path.write_text(text, encoding="utf-8")
 
 
-def copy_companions(source: Path, folder: Path, servers: Iterable[PlannedServer]) -> None:
-    """Copy what stands beside the server files (certificates, keys) to where the copies look for it.
+def copy_companions(
+    sources: Iterable[Path], folder: Path, servers: Iterable[PlannedServer]
+) -> None:
+    """Copy what the server files name (certificates, keys, a resolver's folder) beside their copies.
 
-    From folders below only what the server files name.
+    A name is looked for in each of `sources` in turn. Nothing else of those folders is copied, but
+    for what labkit has made in one of them.
     """
-    target = folder / "config"
+    target, sources = folder / "config", list(sources)
     target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.iterdir()):
-        if path.is_file() and path.suffix != ".conf" and path.stat().st_size <= LARGEST_COMPANION:
-            shutil.copy2(path, target / path.name)
-    if (source / credentials.MADE).is_dir():
-        shutil.copytree(source / credentials.MADE, target / credentials.MADE)
-    named = {s.value for server in servers for _, s in server.file.everything()}
-    for name in (name for name in named if name and _is_below(source, name)):
-        if not (target / name).exists():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / name, target / name)
+    for made in (source / credentials.MADE for source in sources):
+        if made.is_dir() and not (target / credentials.MADE).exists():
+            shutil.copytree(made, target / credentials.MADE)
+    for server in servers:
+        for _, setting in server.file.everything():
+            name = server.file.meant(setting) or ""
+            found = [source / name for source in sources if _is_named(source, name, setting)]
+            if found and not (target / name).exists():
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                copy = shutil.copytree if found[0].is_dir() else shutil.copy2
+                copy(found[0], target / name)
 
 
-def _is_below(source: Path, name: str) -> bool:
-    """Whether a value is the path of a file in a folder below `source`, like ./certs/ca.pem."""
+def _is_named(source: Path, name: str, setting: Setting) -> bool:
+    """Whether a value names a companion in `source`, like ./certs/ca.pem: a file, or a resolver's folder."""
     path = Path(name)
-    below = not path.is_absolute() and len(path.parts) > 1 and ".." not in path.parts
-    return below and len(name) < LONGEST_PATH and (source / path).is_file()
+    if not name or len(name) >= LONGEST_PATH or path.is_absolute() or ".." in path.parts:
+        return False
+    if setting.key == ("resolver", "dir"):
+        return path != Path() and (source / path).is_dir()
+    return (source / path).is_file() and (source / path).stat().st_size <= LARGEST_COMPANION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
@@ -18,7 +18,6 @@ from labkit.servers import (
     faults,
     folders,
     launching,
-    notebook,
     placement,
     ports,
     readiness,
@@ -367,6 +366,7 @@ def start(
     ports: Ports = "free",
     links: LinkChoice = "forwarded",
     timeout: float = START_TIMEOUT,
+    make_way: Callable[[str], object] | None = None,
 ) -> SomeLab:
     """Start a topology and return it, as a lab of this class, when it is usable.
 
@@ -375,7 +375,7 @@ def start(
     moves every loopback port to a free one, so that labs never collide; "well-known" keeps the
     files' own. `links="forwarded"` puts a forwarder between servers, so that links can be cut and
     delayed; with "direct", and on well-known ports, servers dial each other themselves, which is
-    faster. In a notebook a lab of the same name that runs is replaced.
+    faster. `make_way` is called with the topology's name before anything of it is launched.
 
     Raises TopologyError or ConfigError, in the server's own words, when the topology is not
     usable within `timeout` seconds; then everything it had started is stopped.
@@ -384,7 +384,8 @@ def start(
         raise TopologyError(f'ports is {ports!r}; it can be "free" or "well-known"')
     if links not in ("forwarded", "direct"):
         raise TopologyError(f'links is {links!r}; it can be "forwarded" or "direct"')
-    name, path = folders.locate(topology)
+    name, given = folders.locate(topology)
+    path = given
     guard = Guard(name)
     try:
         made: credentials.Made = {}
@@ -396,11 +397,10 @@ def start(
             folders.read_files(topology if isinstance(topology, Mapping) else path)
         )
         program = binary.find()
-        notebook.prepare()
-        _replace_earlier(name)
-        if path:
-            folder = path if path.is_dir() else path.parent
-            placement.copy_companions(folder, guard.folder, planned)
+        if make_way:
+            make_way(name)
+        sources = [p if p.is_dir() else p.parent for p in (path, given) if p]
+        placement.copy_companions(sources, guard.folder, planned)
         placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
         forwarded = (ports, links) == ("free", "forwarded") and faults.to_forward(planned)
         breaker, events = faults.Faults(guard) if forwarded else None, Events()
@@ -448,15 +448,6 @@ class _Context:
 def running() -> list[Lab]:
     """The labs that this process has started and not stopped, newest last."""
     return list(_RUNNING)
-
-
-def _replace_earlier(name: str) -> None:
-    """In a notebook, a cell that is run again replaces the lab that it had started."""
-    if notebook.interactive():
-        for lab in running():
-            if lab.topology == name:
-                lab.stop()
-                print(f"The lab {name!r} that ran already is stopped; a new one takes its place.")
 
 
 def role(planned: PlannedServer) -> str:

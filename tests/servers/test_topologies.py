@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 import labkit
-from labkit.servers import credentials, folders
+from labkit.servers import credentials, folders, placement
 from labkit.servers.errors import ConfigError, TopologyError
 from labkit.servers.wait import wait_until
 
@@ -365,3 +366,33 @@ def test_waiting_for_a_lab_with_a_stopped_server_says_how_to_start_it():
         lab["leaf"].kill()
         with pytest.raises(TopologyError, match=r"leaf is stopped; .*lab\['leaf'\]\.start\(\)"):
             lab.wait_usable()
+
+
+def test_nothing_is_copied_that_the_server_file_does_not_name(tmp_path: Path):
+    folder = tmp_path / "home"
+    (folder / "jwt").mkdir(parents=True)
+    (folder / "jwt" / "ACCOUNT.jwt").write_text("what an account may do")
+    for name in ("notes.txt", "id_rsa", "motd"):
+        (folder / name).write_text(name)
+    file = folder / "n1.conf"
+    file.write_text("WHERE: ./jwt\n# see notes.txt\nserver_tags: [a, 'motd']\ninclude more.conf\n")
+    (folder / "more.conf").write_text("resolver: { type: full, dir: $WHERE }\n")
+    (planned,) = placement.plan(folders.read_files(file))
+    placement.copy_companions([folder], tmp_path / "run", [planned])
+    copied = {p.relative_to(tmp_path / "run" / "config").as_posix() for p in all_files(tmp_path)}
+    assert copied == {"motd", "jwt/ACCOUNT.jwt"}
+
+
+def all_files(folder: Path) -> list[Path]:
+    """The files of this test's run."""
+    return [path for path in (folder / "run").rglob("*") if path.is_file()]
+
+
+def test_a_topology_that_makes_credentials_takes_only_server_files_and_recipe_along(
+    tmp_path: Path,
+):
+    shutil.copytree(folders.configs_folder() / "authentication-user", tmp_path / "mine")
+    (tmp_path / "mine" / "id_rsa").write_text("a key of yours")
+    with labkit.start(tmp_path / "mine") as lab:
+        names = {path.name for path in lab.folder.rglob("*")}
+    assert "passwords.conf" in names and "id_rsa" not in names
