@@ -20,7 +20,7 @@ import nats.aio.msg
 import nats.errors
 
 import labkit
-from labkit.servers.topology import Lab, LinkChoice
+from labkit.servers.topology import LinkChoice, RunningTopology
 
 MESSAGES = 200_000
 SIZE = 128  # bytes
@@ -52,7 +52,7 @@ def open_raw(url: str) -> socket.socket:
     return sock
 
 
-def rate(lab: Lab, here: str, there: str) -> float:
+def rate(lab: RunningTopology, here: str, there: str) -> float:
     """Messages a second from a raw socket at one server to a raw socket at the other."""
     sender, receiver = open_raw(lab[here].url), open_raw(lab[there].url)
     receiver.sendall(b"SUB bench 1\r\nSUB last 2\r\nPING\r\n")
@@ -89,7 +89,7 @@ def warm_up(sender: socket.socket, receiver: socket.socket) -> None:
         receiver.settimeout(TIMEOUT)
 
 
-async def request(lab: Lab, here: str, there: str) -> float:
+async def request(lab: RunningTopology, here: str, there: str) -> float:
     """Microseconds of the median request that crosses the link and comes back."""
     asker, answerer = await lab.connect(here), await lab.connect(there)
 

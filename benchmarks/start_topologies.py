@@ -31,7 +31,7 @@ import labkit
 from labkit.servers import binary, placement, ports, readiness
 from labkit.servers.folders import locate, read_files
 from labkit.servers.processes import Process
-from labkit.servers.server import Server
+from labkit.servers.server import ServerProcess
 from labkit.servers.wait import wait_until
 
 RunCluster = Callable[..., Awaitable[Any]]
@@ -61,7 +61,7 @@ def bare(topology: str | Mapping[str, str]) -> float:
     lines = [f"{shlex.quote(program.path)} -c {server.config_path} &" for server in planned]
     began = time.perf_counter()
     shell = subprocess.Popen(["sh", "-c", "\n".join([*lines, "wait"])], process_group=0)
-    servers = {p.name: Server(p, program, None) for p in planned}  # type: ignore[arg-type]
+    servers = {p.name: ServerProcess(p, program, None) for p in planned}  # type: ignore[arg-type]
     for launched in servers.values():
         launched._process = Process(server.name, pid=shell.pid)
     readiness.wait_usable(servers, TIMEOUT)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from labkit.views.trace import Trace
 
 
-class Server(server.Server):
+class Server(server.ServerProcess):
     """A nats-server of a lab, and its monitoring pages as DataFrames.
 
     All fields keep nats-server's own names; fields of nested objects have dotted names, lists
@@ -169,7 +169,7 @@ class Server(server.Server):
         return monitor.HEALTHZ.of(self, options)
 
 
-class Lab(topologies.Lab):
+class Lab(topologies.RunningTopology):
     """A running topology: `lab["n1"]` is a server, `await lab.connect()` a client, `lab.stop()` its end.
 
     The monitoring pages of all running servers as one DataFrame each: as `Server` has them, with

@@ -104,7 +104,7 @@ def _message() -> list[Finding]:
     what = "a message"
     began = time.perf_counter()
     try:
-        with topology.start(topology.Lab, {"doctor": ""}) as lab:
+        with topology.start(topology.RunningTopology, {"doctor": ""}) as lab:
             started = time.perf_counter()
             _in_a_thread(lambda: asyncio.run(_round_trip(lab)))
     except (LabError, OSError, TimeoutError) as error:
@@ -117,7 +117,7 @@ def _message() -> list[Finding]:
     return [Finding(what, True, seen)]
 
 
-async def _round_trip(lab: topology.Lab) -> None:
+async def _round_trip(lab: topology.RunningTopology) -> None:
     client = await lab.connect(name="doctor")
     subscription = await client.subscribe("doctor")
     await client.publish("doctor", b"well?")

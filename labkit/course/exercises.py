@@ -214,7 +214,7 @@ def _what_stopped_it(look: Look, error: Exception, expired: bool) -> str:
     return down or f"the check could not look: {error}"
 
 
-def _what_is_down(lab: topology.Lab | None) -> str:
+def _what_is_down(lab: topology.RunningTopology | None) -> str:
     """Which server of the lab does not run, and how to start it; "" when all do."""
     for server in (lab or {}).values():
         if server.state != "running":

@@ -18,7 +18,7 @@ from labkit.course.comparing import compare
 from labkit.course.wording import Fact, Raised
 from labkit.servers import observe, topology
 from labkit.servers.observe import Connection, ConnectionState, Subscription
-from labkit.servers.server import Server
+from labkit.servers.server import ServerProcess
 
 if TYPE_CHECKING:
     from nats.aio.client import Client as NatsClient
@@ -112,18 +112,18 @@ class Look:
         return self.answers[0] if self.answers else None
 
     @property
-    def lab(self) -> topology.Lab:
+    def lab(self) -> topology.RunningTopology:
         """The newest lab of the exercise's topology, else the newest; ends the check where none runs."""
         self.need(lab := self.running(), "lab")
-        return cast("topology.Lab", lab)
+        return cast("topology.RunningTopology", lab)
 
-    def running(self) -> topology.Lab | None:
+    def running(self) -> topology.RunningTopology | None:
         """As `lab`, and None where none runs."""
         labs = topology.running()[::-1]
         return next((lab for lab in labs if lab.topology == self.lab_name), next(iter(labs), None))
 
     @property
-    def server(self) -> Server:
+    def server(self) -> ServerProcess:
         """The lab's first server."""
         return next(iter(self.lab.values()))
 
@@ -158,7 +158,11 @@ class Look:
         return ear
 
     async def connections(
-        self, name: str = "", *, state: ConnectionState = "open", server: Server | None = None
+        self,
+        name: str = "",
+        *,
+        state: ConnectionState = "open",
+        server: ServerProcess | None = None,
     ) -> list[Connection]:
         """The clients' connections, of this name where it is given, the oldest first."""
         found = await asyncio.to_thread(observe.connections, server or self.server, state=state)
@@ -174,7 +178,9 @@ class Look:
         self.need(clients.subscriptions, "subscription", name=name)
         return clients
 
-    async def hearing(self, subject: str, server: Server | None = None) -> list[Subscription]:
+    async def hearing(
+        self, subject: str, server: ServerProcess | None = None
+    ) -> list[Subscription]:
         """The learner's subscriptions that hear this subject, as the server matches it."""
         server = server or self.server
         theirs = {c.cid for c in await self.connections(server=server)}

@@ -25,7 +25,7 @@ from labkit.course.look import CLIENT_NAME, Look
 if TYPE_CHECKING:
     from nats.aio.client import Client as NatsClient
 
-    from labkit.servers.server import Server
+    from labkit.servers.server import ServerProcess
 
 SEED = (
     "LABKIT_SEED"  # in the environment: the same values in every run, for outputs that are compared
@@ -186,7 +186,7 @@ async def standstill(step: float = 0.01) -> AsyncIterator[Standstill]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def chaos(victims: Iterable[Server], work: asyncio.Future[Any]) -> list[str]:
+async def chaos(victims: Iterable[ServerProcess], work: asyncio.Future[Any]) -> list[str]:
     """Kill servers in turn and start each again, until the work is done; the names of the killed."""
     killed = []
     for victim in victims:

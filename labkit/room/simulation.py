@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from labkit.servers.processes import Process
-    from labkit.servers.server import Server
-    from labkit.servers.topology import Lab
+    from labkit.servers.server import ServerProcess
+    from labkit.servers.topology import RunningTopology
 
 TOPOLOGY = "room-simulated"
 CREW = "labkit.room.crew"  # the program in which services and neighbours live
@@ -42,11 +42,11 @@ class Room:
     Also a context manager. It ends with the process that made it, however that ends.
     """
 
-    def __init__(self, lab: Lab, people: list[neighbours.Neighbour]) -> None:
+    def __init__(self, lab: RunningTopology, people: list[neighbours.Neighbour]) -> None:
         self.lab, self.people = lab, people
 
     @property
-    def seat(self) -> Server:
+    def seat(self) -> ServerProcess:
         """Your own server, a leaf node of the hub."""
         return self.lab["seat"]
 
@@ -101,7 +101,7 @@ def simulate(seats: int = 12, seed: int = SEED) -> Room:
     """
     if not isinstance(seats, int) or not 1 <= seats <= MOST_SEATS:
         raise LabError(f"a room of {seats!r} seats cannot be simulated; take 1 to {MOST_SEATS}")
-    lab: Lab = start(TOPOLOGY)
+    lab: RunningTopology = start(TOPOLOGY)
     people = neighbours.people(seats, seed)
     arguments = [lab["hub"].url, lab["neighbours"].url, str(seats), str(seed)]
     try:
@@ -149,7 +149,7 @@ def current() -> Room | None:
     return _OPENED[-1] if _OPENED else None
 
 
-def _is_open(lab: Lab, crew: Process, people: list[neighbours.Neighbour]) -> bool:
+def _is_open(lab: RunningTopology, crew: Process, people: list[neighbours.Neighbour]) -> bool:
     """Whether all have signed and listen, and the seat can reach them. Raises when the crew is gone."""
     if not crew.alive:
         raise LabError(f"the room did not open; its people said: {lab.said_beside('crew')}")

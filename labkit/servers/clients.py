@@ -17,7 +17,7 @@ from labkit.servers.errors import TopologyError
 if TYPE_CHECKING:
     import nats.aio.client
 
-    from labkit.servers.server import Server
+    from labkit.servers.server import ServerProcess
 
 CONNECT_TIMEOUT = 5.0  # seconds
 RECONNECT_WAIT = 0.25  # seconds between attempts; nats-py's 2 s would make every lesson wait
@@ -66,7 +66,7 @@ class Clients:
         self._closing = False
 
     async def connect(
-        self, server: Server, *, replace: bool = False, **options: Any
+        self, server: ServerProcess, *, replace: bool = False, **options: Any
     ) -> nats.aio.client.Client:
         """A client of this server; with `replace`, open ones of the same name are closed first.
 
@@ -107,7 +107,7 @@ class Clients:
         return client
 
     async def _unless_refused(
-        self, server: Server, task: asyncio.Task[None], attempt: _Attempt
+        self, server: ServerProcess, task: asyncio.Task[None], attempt: _Attempt
     ) -> None:
         """Wait for the connection. Raises RefusedError for what trying again cannot help."""
         import nats.errors

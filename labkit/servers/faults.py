@@ -15,7 +15,7 @@ from labkit.servers.errors import TopologyError
 from labkit.servers.links import Link, Pair, expected, members, read
 from labkit.servers.placement import PlannedServer
 from labkit.servers.processes import Guard
-from labkit.servers.server import Server
+from labkit.servers.server import ServerProcess
 from labkit.servers.wait import wait_until
 
 KINDS = ("cluster", "gateway", "leafnodes")  # listeners that other servers dial
@@ -101,7 +101,7 @@ class Faults:
         self._guard.answer(self._guard.order_links(order), ANSWER_TIMEOUT)
         self.cut, self.delay = cut, delay
 
-    def mark(self, link: Link, servers: Mapping[str, Server]) -> Link:
+    def mark(self, link: Link, servers: Mapping[str, ServerProcess]) -> Link:
         """The link with what is known here about it; to a cluster it is cut when to every member."""
         pairs = {frozenset((link.a, name)) for name in members(servers, link.b) or [link.b]}
         delay = max(self.delay.get(pair, 0.0) for pair in pairs)
@@ -130,7 +130,7 @@ def forwards(
     ]
 
 
-def pairs(servers: Mapping[str, Server], a: str, b: str) -> set[Pair]:
+def pairs(servers: Mapping[str, ServerProcess], a: str, b: str) -> set[Pair]:
     """The pairs of servers that a link between `a` and `b` may join; each a server or a cluster.
 
     Raises TopologyError when there is no such link, with those that there are.
@@ -150,7 +150,7 @@ def pairs(servers: Mapping[str, Server], a: str, b: str) -> set[Pair]:
     return linked
 
 
-def _refuse_encrypted(servers: Mapping[str, Server], wanted: set[Pair]) -> None:
+def _refuse_encrypted(servers: Mapping[str, ServerProcess], wanted: set[Pair]) -> None:
     """Raise TopologyError when the forwarder cannot tell these links from others, because of TLS.
 
     A dialer says its name inside the encryption. Where all links of a listener are wanted, it
@@ -167,11 +167,11 @@ def _refuse_encrypted(servers: Mapping[str, Server], wanted: set[Pair]) -> None:
                 )
 
 
-def _known(servers: Mapping[str, Server], name: str) -> list[str]:
+def _known(servers: Mapping[str, ServerProcess], name: str) -> list[str]:
     return members(servers, name) or [servers[name].name]  # which raises, with the names there are
 
 
-def wait_down(servers: Mapping[str, Server], cut: set[Pair]) -> None:
+def wait_down(servers: Mapping[str, ServerProcess], cut: set[Pair]) -> None:
     """Return when no running server names a link of these pairs any more."""
     wait_until(
         lambda: not any(link.up and link.pair in cut for link in read(servers)),
@@ -180,7 +180,7 @@ def wait_down(servers: Mapping[str, Server], cut: set[Pair]) -> None:
     )
 
 
-def wait_up(servers: Mapping[str, Server], wanted: set[tuple[str, Pair]]) -> None:
+def wait_up(servers: Mapping[str, ServerProcess], wanted: set[tuple[str, Pair]]) -> None:
     """Return when these links are up again, as far as both their servers run."""
 
     def missing() -> set[Pair]:
@@ -196,7 +196,7 @@ def wait_up(servers: Mapping[str, Server], wanted: set[tuple[str, Pair]]) -> Non
 
 
 def _is_replaced(
-    kind: str, pair: Pair, up: set[tuple[str, Pair]], servers: Mapping[str, Server]
+    kind: str, pair: Pair, up: set[tuple[str, Pair]], servers: Mapping[str, ServerProcess]
 ) -> bool:
     """Whether another link does what this one did.
 

@@ -11,7 +11,7 @@ from labkit.servers import faults, placement, ports, readiness
 from labkit.servers.errors import NotInTimeError, TopologyError
 from labkit.servers.placement import PlannedServer
 from labkit.servers.processes import Guard
-from labkit.servers.server import Server, launch_all, taken
+from labkit.servers.server import ServerProcess, launch_all, taken
 from labkit.servers.wait import wait_until
 
 # A chosen port can be taken before the server listens on it; then all are chosen anew.
@@ -23,13 +23,13 @@ Ports = Literal["free", "well-known"]
 
 def launch(
     planned: list[PlannedServer],
-    make: Callable[[PlannedServer], Server],
+    make: Callable[[PlannedServer], ServerProcess],
     guard: Guard,
     choice: Ports,
     timeout: float,
     breaker: faults.Faults | None,
-    meanwhile: Callable[[dict[str, Server]], None],
-) -> tuple[dict[str, Server], dict[int, int]]:
+    meanwhile: Callable[[dict[str, ServerProcess]], None],
+) -> tuple[dict[str, ServerProcess], dict[int, int]]:
     """Place, launch and wait for all servers; with free ports again while one was taken meanwhile.
 
     `meanwhile` is called while they start, with the addresses that they have this time.
@@ -44,7 +44,7 @@ def launch(
             readiness_deadline = time.monotonic() + timeout
             if breaker:
                 breaker.open(faults.forwards(planned, dialed))
-            launched: list[Server] = []
+            launched: list[ServerProcess] = []
             for wave in readiness.launch_order(servers.values(), forwarded=bool(breaker)):
                 readiness.wait_answers(launched, readiness_deadline - time.monotonic())
                 launch_all(wave, guard)

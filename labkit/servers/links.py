@@ -12,7 +12,7 @@ from labkit.servers import observe, readiness
 from labkit.servers.errors import ServerStateError
 from labkit.servers.observe import LinkEnd
 from labkit.servers.placement import PlannedServer
-from labkit.servers.server import Server
+from labkit.servers.server import ServerProcess
 
 Pair = frozenset[str]
 
@@ -39,7 +39,7 @@ class Link:
         return frozenset((self.a, self.b))
 
 
-def read(servers: Mapping[str, Server]) -> list[Link]:
+def read(servers: Mapping[str, ServerProcess]) -> list[Link]:
     """The links that the running servers name, each once, and those that the files name but are down.
 
     A server outside of this lab is named as it names itself; at a gateway, by its id.
@@ -56,14 +56,14 @@ def read(servers: Mapping[str, Server]) -> list[Link]:
     return sorted(found.values(), key=lambda link: (link.kind, link.a, link.b))
 
 
-def _ends(server: Server) -> list[LinkEnd]:
+def _ends(server: ServerProcess) -> list[LinkEnd]:
     try:
         return observe.link_ends(server)
     except ServerStateError:  # it ends at this moment: it has no links
         return []
 
 
-def _names(running: Iterable[Server]) -> dict[str, str]:
+def _names(running: Iterable[ServerProcess]) -> dict[str, str]:
     """The servers' names by the ids of their processes, which is how gateways name each other."""
     names = {}
     for server in running:
@@ -84,7 +84,7 @@ def _link(end: LinkEnd, names: Mapping[str, str]) -> Link:
     return Link(end.kind, a, b, up=True, rtt=end.rtt / 1e6 if end.rtt else None)
 
 
-def expected(servers: Mapping[str, Server]) -> Iterator[tuple[Link, set[str]]]:
+def expected(servers: Mapping[str, ServerProcess]) -> Iterator[tuple[Link, set[str]]]:
     """The links that the files ask for, each with the servers of which any may be its other end.
 
     A gateway's other end is named as a cluster, a leaf node's as the first server that it may dial.
@@ -101,18 +101,18 @@ def expected(servers: Mapping[str, Server]) -> Iterator[tuple[Link, set[str]]]:
             yield Link("gateway", server.name, cluster, up=False), set(members(servers, cluster))
 
 
-def members(servers: Mapping[str, Server], name: str) -> list[str]:
+def members(servers: Mapping[str, ServerProcess], name: str) -> list[str]:
     """The servers that a name stands for: that server, or those of that cluster; none if neither is here."""
     if name in servers:
         return [name]
     return [s.name for s in servers.values() if name and readiness.group_of(s.planned) == name]
 
 
-def _is_clustered(server: Server) -> bool:
+def _is_clustered(server: ServerProcess) -> bool:
     return readiness.cluster_of(server.planned) is not None
 
 
-def _dialed(leaf: Server, servers: Mapping[str, Server]) -> Iterator[list[str]]:
+def _dialed(leaf: ServerProcess, servers: Mapping[str, ServerProcess]) -> Iterator[list[str]]:
     """For each remote of a leaf node, the servers that it names, where there is any."""
     for ports in readiness.remotes(leaf.planned):
         hubs = [s.name for s in servers.values() if _listens(s.planned, ports)]
@@ -120,7 +120,7 @@ def _dialed(leaf: Server, servers: Mapping[str, Server]) -> Iterator[list[str]]:
             yield hubs
 
 
-def _with_clusters(hubs: Iterable[str], servers: Mapping[str, Server]) -> set[str]:
+def _with_clusters(hubs: Iterable[str], servers: Mapping[str, ServerProcess]) -> set[str]:
     """These servers and their clusters' others, of which they tell a leaf node."""
     clusters = {readiness.cluster_of(servers[hub].planned) for hub in hubs} - {None}
     return {

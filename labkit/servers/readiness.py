@@ -16,7 +16,7 @@ from labkit.servers import observe, placement
 from labkit.servers.errors import NotInTimeError, ServerStateError, TopologyError
 from labkit.servers.placement import PlannedServer
 from labkit.servers.probe import Conversation
-from labkit.servers.server import Server
+from labkit.servers.server import ServerProcess
 from labkit.servers.wait import wait_until
 
 MOST_REPLICAS = 5  # that nats-server allows for a stream
@@ -27,18 +27,20 @@ LEAF_NODE_LISTENERS = ("leafnodes", "websocket")  # kinds of listeners that leaf
 Condition = tuple[str, Callable[[], bool]]
 
 
-def wait_usable(servers: dict[str, Server], timeout: float) -> None:
+def wait_usable(servers: dict[str, ServerProcess], timeout: float) -> None:
     """Return when the topology is usable. Raises TopologyError with what was still missing."""
     _wait_all(servers, conditions(servers), timeout)
 
 
-def wait_answers(wave: Iterable[Server], timeout: float) -> None:
+def wait_answers(wave: Iterable[ServerProcess], timeout: float) -> None:
     """Return when each server of the wave answers. Raises TopologyError as `wait_usable` does."""
     launched = {server.name: server for server in wave}
     _wait_all(launched, _answers(launched), timeout)
 
 
-def _wait_all(servers: dict[str, Server], wanted: Iterable[Condition], timeout: float) -> None:
+def _wait_all(
+    servers: dict[str, ServerProcess], wanted: Iterable[Condition], timeout: float
+) -> None:
     deadline = time.monotonic() + timeout
     for what, holds in wanted:
         try:
@@ -49,7 +51,7 @@ def _wait_all(servers: dict[str, Server], wanted: Iterable[Condition], timeout: 
             raise TopologyError(_missing(servers, what, timeout)) from None
 
 
-def _unless_dead(servers: dict[str, Server], holds: Callable[[], bool]) -> bool:
+def _unless_dead(servers: dict[str, ServerProcess], holds: Callable[[], bool]) -> bool:
     """Whether the condition holds; a server that has ended will never make it true."""
     for server in servers.values():
         server.refuse_dead()
@@ -59,7 +61,7 @@ def _unless_dead(servers: dict[str, Server], holds: Callable[[], bool]) -> bool:
         return False
 
 
-def _missing(servers: dict[str, Server], what: str, timeout: float) -> str:
+def _missing(servers: dict[str, ServerProcess], what: str, timeout: float) -> str:
     lines = [f"the topology is not usable after {timeout:g} s: still waiting for {what}"]
     for server in servers.values():
         said = server.log.find(r"\[(ERR|FTL|WRN)\]")[-2:]
@@ -67,7 +69,7 @@ def _missing(servers: dict[str, Server], what: str, timeout: float) -> str:
     return "\n".join(lines)
 
 
-def conditions(servers: dict[str, Server]) -> Iterator[Condition]:
+def conditions(servers: dict[str, ServerProcess]) -> Iterator[Condition]:
     """What must hold, one after another, each with the words for "waiting for …"."""
     yield from _answers(servers)
     for server, peers in _routes(servers):
@@ -87,7 +89,7 @@ def conditions(servers: dict[str, Server]) -> Iterator[Condition]:
     yield from _jetstream(servers)
 
 
-def _answers(servers: dict[str, Server]) -> Iterator[Condition]:
+def _answers(servers: dict[str, ServerProcess]) -> Iterator[Condition]:
     for server in servers.values():
         yield f"{server.name} to answer clients", server.answers
 
@@ -105,7 +107,7 @@ def group_of(planned: PlannedServer) -> str | None:
     return planned.setting("gateway", "name") if name is None else name
 
 
-def _routes(servers: dict[str, Server]) -> Iterator[tuple[Server, dict[str, int]]]:
+def _routes(servers: dict[str, ServerProcess]) -> Iterator[tuple[ServerProcess, dict[str, int]]]:
     """Each server in a cluster with its peers there, and how many connections it has to each."""
     for members in clusters(servers).values():
         for server in members:
@@ -114,16 +116,16 @@ def _routes(servers: dict[str, Server]) -> Iterator[tuple[Server, dict[str, int]
                 yield server, {p.name: connections(server.planned, p.planned) for p in peers}
 
 
-def clusters(servers: Mapping[str, Server]) -> dict[str, list[Server]]:
+def clusters(servers: Mapping[str, ServerProcess]) -> dict[str, list[ServerProcess]]:
     """The servers of each cluster."""
-    found: dict[str, list[Server]] = defaultdict(list)
+    found: dict[str, list[ServerProcess]] = defaultdict(list)
     for server in servers.values():
         if (name := cluster_of(server.planned)) is not None:
             found[name].append(server)
     return found
 
 
-def _has_routes(server: Server, peers: Mapping[str, int]) -> bool:
+def _has_routes(server: ServerProcess, peers: Mapping[str, int]) -> bool:
     """Whether the server has as many route connections to each of its peers as it is to have."""
     there = Counter(end.peer for end in observe.link_ends(server, "route"))
     return all(there[peer] >= count for peer, count in peers.items())
@@ -136,7 +138,7 @@ class _Settled:
     other is about to drop.
     """
 
-    def __init__(self, members: list[Server]) -> None:
+    def __init__(self, members: list[ServerProcess]) -> None:
         self._members = members
         self._before: set[tuple[str, str, int]] = set()
 
@@ -172,7 +174,7 @@ def _number(text: str | None) -> int:
         return 0
 
 
-def gateways(servers: dict[str, Server]) -> Iterator[tuple[Server, set[str]]]:
+def gateways(servers: dict[str, ServerProcess]) -> Iterator[tuple[ServerProcess, set[str]]]:
     """Each server with the names of the other clusters here that its file has gateways to."""
     here = {s.planned.setting("gateway", "name") or "" for s in servers.values()} - {""}
     for server in servers.values():
@@ -191,7 +193,7 @@ def gateways_of(planned: PlannedServer) -> set[str]:
     return named - {planned.setting("gateway", "name") or ""}
 
 
-def _has_gateways(server: Server, clusters: set[str]) -> bool:
+def _has_gateways(server: ServerProcess, clusters: set[str]) -> bool:
     # Inbound ones may be none: each server of the other cluster chooses one server of this one.
     return clusters <= {end.cluster for end in observe.link_ends(server, "gateway")}
 
@@ -206,23 +208,23 @@ def remotes(planned: PlannedServer) -> list[set[int]]:
     return list(ports.values())
 
 
-def _leaves(servers: dict[str, Server]) -> Iterator[tuple[Server, int]]:
+def _leaves(servers: dict[str, ServerProcess]) -> Iterator[tuple[ServerProcess, int]]:
     for server in servers.values():
         count = len(remotes(server.planned))
         if count:
             yield server, count
 
 
-def _has_leaves(server: Server, count: int) -> bool:
+def _has_leaves(server: ServerProcess, count: int) -> bool:
     ends = observe.link_ends(server, "leaf")  # those that it accepted too
     return sum(end.dialed for end in ends) >= count
 
 
-def _jetstream(servers: dict[str, Server]) -> Iterator[Condition]:
+def _jetstream(servers: dict[str, ServerProcess]) -> Iterator[Condition]:
     members = [s for s in servers.values() if s.planned.jetstream and _is_clustered(s)]
     for server in members:
         yield f"{server.name} to know JetStream's leader", functools.partial(_has_leader, server)
-    sizes: dict[str, list[Server]] = defaultdict(list)
+    sizes: dict[str, list[ServerProcess]] = defaultdict(list)
     for server in members:
         sizes[cluster_of(server.planned) or ""].append(server)
     for cluster, group in sizes.items():
@@ -237,13 +239,13 @@ def _jetstream(servers: dict[str, Server]) -> Iterator[Condition]:
             )
 
 
-def _is_clustered(server: Server) -> bool:
+def _is_clustered(server: ServerProcess) -> bool:
     return cluster_of(server.planned) is not None and (
         server.planned.has("cluster", "routes") or server.planned.has("gateway")
     )
 
 
-def _has_leader(server: Server) -> bool:
+def _has_leader(server: ServerProcess) -> bool:
     return bool(server.monitor("jsz").get("meta_cluster", {}).get("leader"))
 
 
@@ -313,13 +315,13 @@ def _may_use(planned: PlannedServer, key: tuple[object, ...]) -> bool:
     return key[:1] == ("accounts",) and planned.has("accounts", str(key[1]), "jetstream")
 
 
-def launch_order(servers: Iterable[Server], *, forwarded: bool) -> list[list[Server]]:
+def launch_order(servers: Iterable[ServerProcess], *, forwarded: bool) -> list[list[ServerProcess]]:
     """Servers in waves: leaf nodes after those they dial, which saves them a retry after 1 s.
 
     Where links are forwarded they start together: the forwarder lets a leaf node wait.
     """
     kinds = ("websocket",) if forwarded else LEAF_NODE_LISTENERS
-    waves: list[list[Server]] = []
+    waves: list[list[ServerProcess]] = []
     left = list(servers)
     while left:
         waiting = {

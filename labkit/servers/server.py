@@ -31,7 +31,7 @@ _FILE_LINE = re.compile(
 )
 
 
-class Server:
+class ServerProcess:
     """A nats-server of a lab, by its name in its file. Stopped and started, it keeps address and store."""
 
     def __init__(
@@ -365,7 +365,7 @@ class Server:
         return f"<server {self.name}: {self.state}, {self.url}>"
 
 
-def launch_all(servers: Iterable[Server], guard: Guard) -> None:
+def launch_all(servers: Iterable[ServerProcess], guard: Guard) -> None:
     """Start the processes of a lab's servers side by side, and return before they answer."""
     with _LAUNCHING:
         guard.wait_started([server._ask_for_process() for server in servers])

@@ -1,4 +1,4 @@
-"""Starting a topology from a folder of server files, and the handle on what runs: the Lab."""
+"""Starting a topology from a folder of server files, and the handle on what runs: the RunningTopology."""
 
 from __future__ import annotations
 
@@ -30,30 +30,32 @@ from labkit.servers.links import Pair
 from labkit.servers.links import read as read_links
 from labkit.servers.placement import PlannedServer
 from labkit.servers.processes import Guard, Process
-from labkit.servers.server import START_TIMEOUT, Server
+from labkit.servers.server import START_TIMEOUT, ServerProcess
 
 if TYPE_CHECKING:
     import nats.aio.client
 
 
 LinkChoice = Literal["forwarded", "direct"]
-SomeLab = TypeVar("SomeLab", bound="Lab")
+SomeLab = TypeVar("SomeLab", bound="RunningTopology")
 
-_RUNNING: list[Lab] = []
+_RUNNING: list[RunningTopology] = []
 
 
-class Lab(Mapping[str, Server]):
+class RunningTopology(Mapping[str, ServerProcess]):
     """A running topology: `lab["n1"]` is a server, `await lab.connect()` a client, `lab.stop()` its end.
 
     Also a context manager. Whatever ends this process, its servers end and their files go.
     """
 
-    server_class: ClassVar[type[Server]] = Server  # what lab["n1"] is; a subclass may give more
+    server_class: ClassVar[type[ServerProcess]] = (
+        ServerProcess  # what lab["n1"] is; a subclass may give more
+    )
 
     def __init__(
         self,
         topology: str,
-        servers: dict[str, Server],
+        servers: dict[str, ServerProcess],
         guard: Guard,
         program: binary.Binary,
         port_map: dict[int, int],
@@ -73,7 +75,7 @@ class Lab(Mapping[str, Server]):
         )
         self.stopped = False
 
-    def __getitem__(self, name: str) -> Server:
+    def __getitem__(self, name: str) -> ServerProcess:
         try:
             return self._servers[name]
         except KeyError:
@@ -135,7 +137,7 @@ class Lab(Mapping[str, Server]):
         del login["servers"]
         return login
 
-    def _first_running(self) -> Server:
+    def _first_running(self) -> ServerProcess:
         for server in self.values():
             if server.state == "running":
                 return server
@@ -147,7 +149,7 @@ class Lab(Mapping[str, Server]):
         )
 
     @blocking_method
-    def add(self, name: str, text: str, timeout: float = START_TIMEOUT) -> Server:
+    def add(self, name: str, text: str, timeout: float = START_TIMEOUT) -> ServerProcess:
         """Start one more server from config text and return it when the topology is usable with it.
 
         Servers that are stopped or paused are not waited for.
@@ -431,7 +433,7 @@ class _Context:
         """What it is called; None while there is none."""
         return self._path.stem if self._path else None
 
-    def write(self, servers: Mapping[str, Server]) -> None:
+    def write(self, servers: Mapping[str, ServerProcess]) -> None:
         """Write it with these servers' addresses, where somebody has that command line."""
         if not contexts.wanted():
             return
@@ -445,7 +447,7 @@ class _Context:
         self._path = path
 
 
-def running() -> list[Lab]:
+def running() -> list[RunningTopology]:
     """The labs that this process has started and not stopped, newest last."""
     return list(_RUNNING)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from labkit.servers.errors import ServerStateError
-from labkit.servers.server import Server
+from labkit.servers.server import ServerProcess
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class Answers(Generic[T]):
     silent: dict[str, str] = field(default_factory=dict)
 
 
-def ask(servers: Iterable[Server], read: Callable[[Server], T]) -> Answers[T]:
+def ask(servers: Iterable[ServerProcess], read: Callable[[ServerProcess], T]) -> Answers[T]:
     """What `read` says of each running server, in the servers' order.
 
     A server that is paused, stopped or exited is not asked. Raises ServerStateError when one that
@@ -46,7 +46,7 @@ def ask(servers: Iterable[Server], read: Callable[[Server], T]) -> Answers[T]:
     return answers
 
 
-def refuse_silent(server: Server) -> None:
+def refuse_silent(server: ServerProcess) -> None:
     """Raise ServerStateError, with what to do, for a server that cannot answer now."""
     remedy = {"running": "", "paused": "resume"}.get(server.state, "start")
     if remedy:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.servers import nats_py
 from labkit.servers.errors import LabError
-from labkit.servers.topology import Lab
+from labkit.servers.topology import RunningTopology
 
 if TYPE_CHECKING:
     import nats.aio.client
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5.0  # seconds
 RECONNECT_WAIT = 0.25  # seconds between attempts
 
-Source = Any  # a nats-py client or a Lab
+Source = Any  # a nats-py client or a RunningTopology
 
 # What decides where a client connects and as whom; its names, timeouts and callbacks are its own.
 _SAME = ("user", "password", "token", "tls", "tls_hostname", "tls_handshake_first")
@@ -31,7 +31,7 @@ class ViewError(LabError):
 
 def name_of(source: Source) -> str:
     """What to call a client or a lab in a sentence."""
-    if isinstance(source, Lab):
+    if isinstance(source, RunningTopology):
         return f"lab {source.topology!r}"
     name = source.options.get("name") if hasattr(source, "options") else None
     return f"client {name!r}" if name else "the client"
@@ -39,12 +39,12 @@ def name_of(source: Source) -> str:
 
 def is_over(source: Source) -> bool:
     """Whether the client is closed or the lab stopped: a view of it then ends by itself."""
-    return bool(source.stopped if isinstance(source, Lab) else source.is_closed)
+    return bool(source.stopped if isinstance(source, RunningTopology) else source.is_closed)
 
 
 def options_of(source: Source) -> dict[str, Any]:
     """What `nats.connect` needs to connect once more as this client did. Raises ViewError."""
-    if isinstance(source, Lab):
+    if isinstance(source, RunningTopology):
         urls = [server.url for server in source.values() if server.state == "running"]
         if source.stopped or not urls:
             raise ViewError(f"no server of {name_of(source)} runs; start one, then look again")

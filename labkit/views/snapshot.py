@@ -16,8 +16,8 @@ from labkit.servers import readiness
 from labkit.servers.durations import nanoseconds
 from labkit.servers.observe import LINK_KINDS, LinkEnd, LinkKind, entries, link_ends
 from labkit.servers.placement import PlannedServer
-from labkit.servers.server import Server
-from labkit.servers.topology import Lab
+from labkit.servers.server import ServerProcess
+from labkit.servers.topology import RunningTopology
 from labkit.views.asking import ask
 
 Page = dict[str, Any]
@@ -76,7 +76,7 @@ class Snapshot:
     parents: Mapping[str, str]
 
 
-def take(lab: Lab) -> Snapshot:
+def take(lab: RunningTopology) -> Snapshot:
     """Ask every running server, several at once, and put their answers together."""
     said = ask(lab.values(), _pages_of).given
     nodes = [_node(server, said.get(name)) for name, server in lab.items()]
@@ -99,7 +99,7 @@ def take(lab: Lab) -> Snapshot:
     return Snapshot((*nodes, *(node for node, _ in outside)), tuple(links), parents)
 
 
-def _broken(link: Link, lab: Lab) -> Link:
+def _broken(link: Link, lab: RunningTopology) -> Link:
     """The link with what `lab.cut` and `lab.delay` have done; to a cluster, when to every member."""
     ends = (
         [s.name for s in lab.values() if block_of(s.planned) == e] or [e] for e in (link.a, link.b)
@@ -122,7 +122,7 @@ def block_of(planned: PlannedServer) -> str:
     return f"server {planned.name}" if name is None else f"cluster {name}".strip()
 
 
-def _pages_of(server: Server) -> Page:
+def _pages_of(server: ServerProcess) -> Page:
     """The pages of a server that have something to tell, as its /varz says."""
     varz = server.monitor("varz")
     jetstream = varz.get("jetstream", {}).get("config")
@@ -139,7 +139,7 @@ def _pages_of(server: Server) -> Page:
     }
 
 
-def _node(server: Server, said: Page | None) -> Node:
+def _node(server: ServerProcess, said: Page | None) -> Node:
     planned = server.planned
     node = Node(server.name, block_of(planned), server.state)
     if said is None:
@@ -180,7 +180,7 @@ def _ends(said: Page | None, kind: LinkKind) -> list[LinkEnd]:
     return [end for end in (said or {}).get("ends", ()) if end.kind == kind]
 
 
-def _routes(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[Link]:
+def _routes(lab: Mapping[str, ServerProcess], said: Mapping[str, Page]) -> Iterator[Link]:
     members = [s for s in lab.values() if readiness.cluster_of(s.planned) is not None]
     for number, one in enumerate(members):
         for other in members[number + 1 :]:
@@ -195,9 +195,9 @@ def _routes_to(said: Page | None, peer: str) -> list[LinkEnd]:
     return [end for end in _ends(said, "route") if end.peer == peer]
 
 
-def _gateways(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[Link]:
+def _gateways(lab: Mapping[str, ServerProcess], said: Mapping[str, Page]) -> Iterator[Link]:
     """A link a pair of clusters: each running server keeps one connection to the other cluster."""
-    members: dict[str, list[Server]] = {}
+    members: dict[str, list[ServerProcess]] = {}
     for server in lab.values():
         name = server.planned.setting("gateway", "name")
         if name:
@@ -223,7 +223,7 @@ def _gateways(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[L
             )
 
 
-def _leaf_links(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[Link]:
+def _leaf_links(lab: Mapping[str, ServerProcess], said: Mapping[str, Page]) -> Iterator[Link]:
     """A link a remote of each file that a server of this lab listens for."""
     for leaf in lab.values():
         rows = [end for end in _ends(said.get(leaf.name), "leaf") if end.dialed]
@@ -259,7 +259,9 @@ def _accounts(near: LinkEnd, far: list[LinkEnd]) -> str:
     return f"{here} → {there}"
 
 
-def _outside(lab: Mapping[str, Server], said: Mapping[str, Page]) -> Iterator[tuple[Node, Link]]:
+def _outside(
+    lab: Mapping[str, ServerProcess], said: Mapping[str, Page]
+) -> Iterator[tuple[Node, Link]]:
     """Leaf nodes that are connected to this lab and not of it, such as other people's."""
     for hub, page in said.items():
         rows = [end for end in _ends(page, "leaf") if not end.dialed and end.peer not in lab]

@@ -18,7 +18,7 @@ import pytest
 
 import labkit
 from labkit.servers import nats_py
-from labkit.servers.topology import Lab
+from labkit.servers.topology import RunningTopology
 from labkit.views.tap import read
 
 LABKIT = Path(labkit.__file__).parent
@@ -30,7 +30,7 @@ NATS_PY_OWN = re.compile(  # what nats-py's client, subscription and parser keep
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
+def lab() -> Iterator[RunningTopology]:
     with labkit.start("single") as lab:
         yield lab
 
@@ -62,7 +62,9 @@ def test_a_client_has_the_attribute_of_each_login(key: str):
     assert hasattr(nats.aio.client.Client(), f"_{key}"), f"{VERSION} has no Client._{key} any more"
 
 
-async def test_every_message_goes_through_process_msg_however_it_is_handed_over(lab: Lab):
+async def test_every_message_goes_through_process_msg_however_it_is_handed_over(
+    lab: RunningTopology,
+):
     nc = await lab.connect()
     heard: list[tuple[str, bytes]] = []
     nats_py.overhear(nc, lambda sid, subject, data: heard.append((subject, data)))
@@ -87,7 +89,7 @@ async def test_every_message_goes_through_process_msg_however_it_is_handed_over(
     assert len(heard) == 3
 
 
-async def test_what_the_server_sends_is_read_by_the_parser_of_the_client(lab: Lab):
+async def test_what_the_server_sends_is_read_by_the_parser_of_the_client(lab: RunningTopology):
     heard: list[nats_py.Message] = []
     client = nats_py.UnqueuedClient(read, heard.extend)
     await client.connect(lab["n1"].url)

@@ -23,7 +23,7 @@ import pytest
 
 import labkit
 from labkit.servers.errors import NotInTimeError
-from labkit.servers.topology import Lab
+from labkit.servers.topology import RunningTopology
 from labkit.servers.wait import wait_until
 from labkit.views import background, live, traffic
 from labkit.views.live import BARRIER_TIMEOUT
@@ -38,35 +38,35 @@ RATE = 50_000  # messages a second
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
+def lab() -> Iterator[RunningTopology]:
     with labkit.start("jetstream") as lab:
         yield lab
 
 
 @pytest.fixture
-async def nc(lab: Lab) -> AsyncIterator:
+async def nc(lab: RunningTopology) -> AsyncIterator:
     client = await lab.connect(name="ada")
     yield client
     await client.close()  # and so the views of it end
 
 
-def watchers(lab: Lab) -> list[str]:
+def watchers(lab: RunningTopology) -> list[str]:
     """The connections of views, as the server names them."""
     return [connection["name"] for connection in connections_of_views(lab)]
 
 
-def connections_of_views(lab: Lab) -> list[dict]:
+def connections_of_views(lab: RunningTopology) -> list[dict]:
     connections = lab["n1"].monitor("connz")["connections"]
     return [c for c in connections if c.get("name", "").startswith("labkit ")]
 
 
-def watchers_are_gone(lab: Lab) -> bool:
+def watchers_are_gone(lab: RunningTopology) -> bool:
     """Whether the server has let go of every view; it sees a closed socket a moment later."""
     wait_until(lambda: not watchers(lab), 5, "the views' connections to go")
     return True
 
 
-async def publish_raw(lab: Lab, seconds: float, rate: int = RATE) -> int:
+async def publish_raw(lab: RunningTopology, seconds: float, rate: int = RATE) -> int:
     """Publish `rate` messages a second on load.> from another process; how many it were."""
     port = lab["n1"].address("client").rpartition(":")[2]
     process = await asyncio.create_subprocess_exec(

@@ -17,7 +17,7 @@ from matplotlib.image import imread
 
 import labkit
 from labkit.servers.events import Event
-from labkit.servers.topology import Lab
+from labkit.servers.topology import RunningTopology
 from labkit.servers.wait import wait_until
 from labkit.views import record as records
 from labkit.views import timeline as pictures
@@ -27,7 +27,7 @@ START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
+def lab() -> Iterator[RunningTopology]:
     with labkit.start("jetstream") as lab:
         yield lab
 
