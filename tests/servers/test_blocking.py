@@ -198,16 +198,18 @@ async def test_clients_of_the_loop_close_when_a_twin_stops_their_lab():
 
 
 async def test_a_cancelled_twin_goes_on_to_its_end():
-    done, go = threading.Event(), threading.Event()
+    begun, go, done = threading.Event(), threading.Event(), threading.Event()
 
     @blocking
     def wait() -> None:
         """Wait to be told."""
+        begun.set()
         go.wait(10)
         done.set()
 
     waiting: Awaitable[None] = asyncio.create_task(wait.aio())
-    await asyncio.sleep(0)
+    while not begun.is_set():
+        await asyncio.sleep(TICK)
     waiting.cancel()  # type: ignore[attr-defined]
     with pytest.raises(asyncio.CancelledError):
         await waiting
