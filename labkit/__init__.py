@@ -25,6 +25,7 @@ _HOMES = {
     "timeline": "labkit.views.timeline",
     "gaps": "labkit.views.timeline",
     "latency": "labkit.views.timeline",
+    "PLOTS": "labkit.views.plots",
 }
 __all__ = ["__version__", *_HOMES]
 

@@ -85,7 +85,7 @@ class Room:
     def __repr__(self) -> str:
         names = ", ".join(person.name for person in self.people)
         state = "closed" if self.lab.stopped else "open"
-        return f"a room with {len(self.people)} neighbours, {state}: {names}"
+        return f"a simulated room, {state}, with {len(self.people)} neighbours: {names}"
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>"

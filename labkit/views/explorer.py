@@ -1,6 +1,7 @@
 """A subject explorer: type a pattern, see which subjects reach a subscription on it.
 
-Nothing is computed here: each subject is published, and what the server delivers lights up.
+Nothing is computed here: each subject is published to, and what the server delivers lights up.
+It all happens below an inbox of the explorer's own, so that no other subscriber hears it.
 """
 
 from __future__ import annotations
@@ -65,17 +66,19 @@ class Lights:
 
 
 async def explore(nc: Client, pattern: str, subjects: Iterable[str] = STORES) -> Lights:
-    """Subscribe to `pattern`, publish on every subject, and show which ones arrive.
+    """Subscribe to `pattern`, publish to every subject, and show which ones arrive.
 
-    A pattern that cannot be subscribed to raises nats-py's own error.
+    Raises nats-py's own error for a pattern that nobody can subscribe to.
     """
     subjects = tuple(subjects)
-    subscription = await nc.subscribe(pattern)
+    prefix = f"{nc.new_inbox()}."
+    subscription = await nc.subscribe(prefix + pattern)
     try:
         for subject in subjects:
-            await nc.publish(subject)
-        await nc.flush()  # what the server has for us is here once it answers
+            await nc.publish(prefix + subject)
+        await nc.flush()  # by the time the server answers, its messages for us have arrived
         heard = [await subscription.next_msg() for _ in range(subscription.pending_msgs)]
     finally:
         await subscription.unsubscribe()
-    return Lights(pattern, subjects, frozenset(message.subject for message in heard))
+    lit = frozenset(message.subject.removeprefix(prefix) for message in heard)
+    return Lights(pattern, subjects, lit)

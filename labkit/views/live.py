@@ -80,6 +80,10 @@ class Live:
         """The table with times and rates."""
         raise NotImplementedError
 
+    def _lasting_table(self) -> Table:
+        """What stays on the page: `table`, and what need not be the same in the next run."""
+        return self.table()
+
     # --- its life
 
     def open(self) -> Self:
@@ -204,7 +208,7 @@ class Live:
     def _redraw(self) -> None:
         if self._handle is None:
             return
-        table = self.table() if self.stopped else self._moving_table()
+        table = self._lasting_table() if self.stopped else self._moving_table()
         drawn = table.html()
         if drawn != self._drawn:
             from IPython.display import HTML
@@ -220,7 +224,7 @@ class Live:
 
         if self._handle is not None and self._born_in == get_ipython().execution_count:
             return
-        table = background.ask(self.table)
+        table = background.ask(self._lasting_table if moves() else self.table)
         display({"text/plain": table.text(), "text/html": table.html()}, raw=True)
 
     def __repr__(self) -> str:

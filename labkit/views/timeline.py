@@ -1,8 +1,7 @@
 """Pictures of a record: `timeline` (who sent and received what, when), `gaps` and `latency`.
 
-Drawn with matplotlib on no background, in tones that can be read on white and on black. Shapes,
-dashes and hatches say what colours say. The colours are those of Okabe and Ito, which people who
-do not tell red from green tell apart: https://jfly.uni-koeln.de/color/
+Drawn with matplotlib in the course's style (`plots`). Shapes, dashes and hatches repeat what the
+colours say.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.servers.events import Event
+from labkit.views.plots import PALETTE, PLOTS, TEXT
 from labkit.views.readable import many, short
 from labkit.views.record import Entry, Mark, Record, RecordError, when
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TEXT = "#7b7b7b"  # contrast about 4.2 to white and 4.5 to JupyterLab's dark page
-PALETTE = ("#0a85c7", "#d98e00", "#00a078", "#c86a9a", "#4fa9dd", "#d55e00")
 MARKS: dict[str, dict[str, Any]] = {
     "breaks": {"color": "#d55e00", "linestyle": (0, (4, 2)), "sign": "✖ "},
     "mends": {"color": "#00a078", "linestyle": "solid", "sign": "▲ "},
@@ -57,7 +55,10 @@ class Plot:
     @functools.cached_property
     def figure(self) -> Figure:
         """The matplotlib figure, drawn when first asked for."""
-        return self._draw()
+        from matplotlib import style
+
+        with style.context(PLOTS):
+            return self._draw()
 
     def save(self, path: str | Path) -> None:
         """Write the picture to a file; its suffix says the format (.png, .svg, .pdf)."""
@@ -143,7 +144,7 @@ class Timeline(_OverTime):
         self._points(axes, "sent, not seen to arrive", self.unheard, "X", filled=True)
         self._points(axes, "received, sender not recorded", self.from_elsewhere, "o", filled=False)
         if step > 1:
-            axes.set_title(f"one arrow of {step} is drawn", color=TEXT, fontsize=9, loc="right")
+            axes.set_title(f"one arrow of {step} is drawn", fontsize=9, loc="right")
         _legend(axes)
         return figure
 
@@ -246,7 +247,7 @@ class Gaps(_OverTime):
             )  # fmt: skip
             axes.annotate(
                 f"{(ended - began) / 1e9:.2f} s", (x + width, lane + 0.3),
-                ha="right", va="top", color=TEXT, fontsize=9,
+                ha="right", va="top", fontsize=9,
             )  # fmt: skip
         _legend(axes)
         return figure
@@ -300,14 +301,14 @@ class Latency(Plot):
             edges = np.linspace(values.min() - 0.001, values.max() + 0.001, 60)
         axes.hist(values, edges, color=PALETTE[0], alpha=0.75, edgecolor=TEXT, linewidth=0.3)
         axes.set_xlabel("milliseconds from sent to received")
-        axes.set_ylabel("messages", color=TEXT)
+        axes.set_ylabel("messages")
         styles = ("solid", (0, (5, 2)), "dotted")
         for number, (p, style) in enumerate(zip(PERCENTILES, styles, strict=True)):
             value = float(np.percentile(values, p))
             axes.axvline(value, color=PALETTE[5], linestyle=style, linewidth=1.6)
             axes.annotate(
                 f"p{p:g}  {value:.2f} ms", (value, 1.02 + 0.09 * number),
-                xycoords=("data", "axes fraction"), ha="center", color=TEXT, fontsize=9,
+                xycoords=("data", "axes fraction"), ha="center", fontsize=9,
             )  # fmt: skip
         return figure
 
@@ -400,16 +401,12 @@ def _percentiles(values: list[float]) -> list[float]:
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
-    """A figure of its own, with none of pyplot's state, on no background."""
+    """A figure of its own, with none of pyplot's state."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(TEXT)
-    axes.tick_params(colors=TEXT, which="both")
-    axes.xaxis.label.set_color(TEXT)
+    axes.spines["left"].set_visible(False)
     return figure, axes
 
 
@@ -433,6 +430,5 @@ def _legend(axes: Axes) -> None:
     once = dict(zip(labels, handles, strict=True))
     if once:
         axes.figure.legend(
-            list(once.values()), list(once), loc="outside lower right", ncols=4, frameon=False,
-            labelcolor=TEXT, fontsize=9,
+            list(once.values()), list(once), loc="outside lower right", ncols=4, fontsize=9,
         )  # fmt: skip

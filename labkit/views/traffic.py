@@ -278,16 +278,32 @@ class Rates(_Traffic):
         return Table(self._heading(), ("subject", "messages", "bytes"), rows, self._note())
 
     def _moving_table(self) -> Table:
+        drawing, lines = self._lines()
+        rows: list[tuple[Cell, ...]] = [
+            (name, line, now, messages) for name, line, now, messages, _ in lines
+        ]
+        columns = ("subject", drawing, "now", "messages")
+        return Table(self._heading(), columns, rows, self._note())
+
+    def _lasting_table(self) -> Table:
+        drawing, lines = self._lines()
+        rows: list[tuple[Cell, ...]] = [
+            (name, line, messages, size) for name, line, _, messages, size in lines
+        ]
+        columns = ("subject", drawing, "messages", "bytes")
+        return Table(self._heading(), columns, rows, self._note())
+
+    def _lines(self) -> tuple[str, list[tuple[str, Picture, int, int, int]]]:
+        """What the drawing shows, and for the busiest 12 subjects: it, the rate now, messages, bytes."""
         samples = list(self._samples)
         subjects = self._by_subject()[:ROWS]
         rates = [[_rate(a, b, n) for a, b in itertools.pairwise(samples)] for n, *_ in subjects]
         most = max((rate for line in rates for rate in line), default=0.0)
-        rows: list[tuple[Cell, ...]] = [
-            (short(name), sparkline(line, most), round(line[-1]) if line else 0, messages)
-            for (name, messages, _), line in zip(subjects, rates, strict=True)
+        lines = [
+            (short(name), sparkline(line, most), round(line[-1]) if line else 0, messages, size)
+            for (name, messages, size), line in zip(subjects, rates, strict=True)
         ]
-        columns = ("subject", f"last {WINDOW:.0f} s, up to {most:,.0f} msg/s", "now", "messages")
-        return Table(self._heading(), columns, rows, self._note())
+        return f"last {WINDOW:.0f} s, up to {most:,.0f} msg/s", lines
 
     def _note(self) -> str:
         hidden = len(self._subjects) - ROWS

@@ -212,8 +212,8 @@ def test_a_room_whose_people_cannot_come_is_told_and_leaves_nothing(monkeypatch)
     assert labkit.running() == before
 
 
-def test_a_room_says_who_is_in_it(room: Room):
-    assert repr(room).startswith("a room with 12 neighbours, open: ada, alan")
+def test_a_room_says_that_it_is_simulated_and_who_is_in_it(room: Room):
+    assert repr(room).startswith("a simulated room, open, with 12 neighbours: ada, alan")
     assert room.seat.name == "seat"
 
 

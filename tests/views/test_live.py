@@ -628,6 +628,19 @@ def test_in_a_notebook_the_table_moves_at_most_four_times_a_second(lab):
     assert ", stopped" in shown[-1][2]
 
 
+def test_in_a_notebook_the_drawing_of_rates_stays_when_the_view_has_ended(lab):
+    with kernel() as k:
+        shown = displays(k, START.format(url=lab["n1"].url))
+        shown = displays(k, 'rates = labkit.watch_rates(nc, "load.>")')
+        k.run("for _ in range(3): await nc.publish('load.new', b'1')\nawait nc.flush()")
+        shown += displays(k, "(await rates.heard(3)).stop()")
+        *_, (_, moved, in_place), (_, kind, as_last_line) = shown
+    assert (moved, kind) == ("update_display_data", "display_data")
+    for table in (in_place, as_last_line):
+        assert "3 messages, 3 bytes on 1 subject, stopped" in table
+        assert "<polyline" in table
+
+
 def test_run_again_a_cell_replaces_its_view_and_shows_it_once(lab):
     with kernel() as k:
         k.run(START.format(url=lab["n1"].url))
