@@ -11,11 +11,13 @@ import difflib
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
+from labkit.course import minutes
 from labkit.servers.errors import LabError
 from labkit.views.live import STATIC
 
@@ -33,8 +35,6 @@ _MACHINE = re.compile(
     r"/home/|/Users/|/root/|/tmp/|/var/folders/|\b[A-Z]:[\\/]|0x[0-9a-f]{8,}"
     r"|\b20\d\d-\d\d-\d\d\b|\b(localhost|port)[: ](1[5-9]|2\d|3[01])\d{3}\b"
 )
-MINUTES = "minutes.toml"
-_MINUTES_LINE = re.compile(r"^\*\*\d+ minutes\*\*(,? [^·\n]*\w)?", re.MULTILINE)
 _NEARLY_A_MARK = re.compile(r"#.*\b(BEGIN|END)[ _-]?SOLUTION", re.IGNORECASE)
 
 Notebook = Any  # nbformat's NotebookNode has no types
@@ -132,34 +132,10 @@ def normal(notebook: Notebook, prefix: str) -> Notebook:
     return notebook
 
 
-def minutes() -> dict[str, dict[str, int]]:
-    """Minutes of each notebook, by its number: "room" with everybody there, "home" taken home."""
-    return {number: said for number, said in _minutes().items() if number.isdigit()}
-
-
-def exercise_minutes() -> dict[str, int]:
-    """Minutes that somebody who has not seen NATS needs for each exercise, by its id."""
-    return _minutes().get("exercises", {})
-
-
-def _minutes() -> dict[str, dict[str, int]]:
-    path = course_folder() / MINUTES
-    found: dict[str, dict[str, int]] = tomllib.loads(path.read_text()) if path.exists() else {}
-    return found
-
-
-def in_words(planned: dict[str, int]) -> str:
-    """Minutes as a header says them: "12 minutes, and 13 at home"."""
-    room, home = planned.get("room"), planned.get("home")
-    if room and home:
-        return f"**{room} minutes**, and {home} at home"
-    return f"**{room} minutes**" if room else f"**{home} minutes** at home"
-
-
 def _with_minutes(source: str, number: str) -> str:
     """A notebook's first cell, with the minutes that minutes.toml gives it."""
-    planned = minutes().get(number)
-    return _MINUTES_LINE.sub(in_words(planned), source) if planned else source
+    total = minutes.totals(minutes.read(course_folder())).get(number)
+    return minutes.in_header(source, total) if total else source
 
 
 def _new_id(prefix: str, position: int, taken: set[str]) -> str:
@@ -198,6 +174,25 @@ def _settled(text: str) -> str:
     for pattern, replacement in VOLATILE:
         text = pattern.sub(replacement, text)
     return text
+
+
+def title(path: Path) -> str:
+    """A notebook's number and title, as its first cell says them: "11 Publish and subscribe"."""
+    heading = read(path).cells[0].source.partition("\n")[0]
+    return str(heading).removeprefix("# ").replace(" · ", " ", 1)
+
+
+def pages() -> dict[Path, str]:
+    """The pages beside the course that say minutes, each as minutes.toml has it; none in a wheel."""
+    plan, root = minutes.read(course_folder()), course_folder().parent
+    titles = {number(path): title(path) for path in every_notebook()}
+    readme, sheet = root / "README.md", root / "docs" / "instructor.md"
+    found = {}
+    if readme.exists():
+        found[readme] = minutes.in_readme(readme.read_text("utf-8"), plan)
+    if sheet.exists():
+        found[sheet] = minutes.in_run_sheet(sheet.read_text("utf-8"), plan, titles)
+    return found
 
 
 def normalize(path: Path) -> bool:
@@ -322,6 +317,8 @@ def main(arguments: list[str]) -> int:
         for path in every_notebook():
             if normalize(path):
                 print(f"{path.name}: now in normal form")
+        for page, text in pages().items():
+            page.write_text(text, encoding="utf-8", newline="\n")
     found = [problem for path in every_notebook() for problem in problems(path)]
     print("\n".join(found) if found else "all notebooks are in normal form")
     if found and options.check:
