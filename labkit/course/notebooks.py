@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from labkit.course import minutes
 from labkit.servers.errors import LabError
 from labkit.views.live import STATIC
