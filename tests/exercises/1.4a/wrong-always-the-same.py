@@ -1,0 +1,9 @@
+# says: not in capital letters
+megaphone = await lab.connect(name="megaphone", replace=True)
+
+
+async def shout(message):
+    await message.respond(b"WE OPEN")
+
+
+await megaphone.subscribe("shout", cb=shout)
