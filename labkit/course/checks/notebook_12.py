@@ -171,3 +171,34 @@ async def _asked(
     inbox = stores.heard[0].reply
     look.must(all(s.subject != inbox for s in await look.hearing(inbox)), "inbox")
     return value[0], {n if isinstance(n, str) else shortened(n) for n in value[1]}, called.took
+
+
+async def answers_in_capitals(look: Look) -> None:
+    """Asks for capital letters with phrases of its own; asks on near subjects too, which must stay silent."""
+    megaphone = await look.client("megaphone")
+    await megaphone.on("shout", must=True)
+    others = await look.others_on("shout", but=megaphone.cids)
+    look.must(not others, "others", others=others)
+    asked = [
+        f"{name.title()} opens at {n}".encode()
+        for name, n in zip(play.names(4), play.numbers(4), strict=True)
+    ]
+    answers = await play.ask_all(look, "shout", asked)
+    silent = [words.decode() for words in asked if not answers[words]]
+    look.must(len(silent) < len(asked), "none", asked=asked)
+    look.expect(not silent, "all", asked=asked, silent=silent)
+    twice = [words.decode() for words in asked if len(answers[words]) > 1]
+    look.expect(not twice, "once", twice=twice)
+    wrong = [
+        f"{words.decode()!r} got {shortened(answer.data)}"
+        for words in asked
+        for answer in answers[words][:1]
+        if answer.data != words.upper()
+    ]
+    look.expect(not wrong, "capitals", cases=wrong)
+    elsewhere = [
+        subject
+        for subject in ("Shout", "shouts", "shout.back")
+        if any((await play.ask_all(look, subject, asked[:1])).values())
+    ]
+    look.expect(not elsewhere, "elsewhere", elsewhere=elsewhere)
