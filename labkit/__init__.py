@@ -1,7 +1,8 @@
 """Learn NATS by running it: real servers under notebooks, shown, broken on purpose, and checked.
 
-The names that notebooks use, each imported when it is first used. This file and `__main__` are
-read by whatever Python `python3 -m labkit` finds, so they keep to the standard library.
+The names that notebooks use, each imported when it is first used. This file, `__main__` and
+`environment` are read by whatever Python `python3 -m labkit` finds, so they keep to the standard
+library.
 """
 
 __version__ = "0.1.0"

@@ -170,7 +170,7 @@ def slides(options: argparse.Namespace) -> int:
 
 def test(arguments: list[str]) -> int:
     """Become pytest in the checkout with these arguments, so that its exit code is the command's."""
-    from labkit.__main__ import hand_over
+    from labkit.environment import hand_over
 
     if not (ROOT / "tests").is_dir():
         raise LabError(

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit import __main__ as setup
+from labkit import __main__ as front
+from labkit import environment as setup
 
 ROOT = Path(setup.ROOT)
 NO_INDEX = {
@@ -71,9 +72,7 @@ def without_uv() -> str:
 def stamped(clone: Path, extra: str = "base", **changes: str) -> None:
     """An environment as a complete install leaves it; its Python is a script that says so."""
     stand_in(clone, 'if [ "$1" = -c ]; then echo True; else echo "handed over: $@"; fi')
-    code = (
-        f"from labkit import __main__ as s; open(s.STAMP, 'w').write(s.fingerprint() + ' {extra}')"
-    )
+    code = f"from labkit import environment as s; open(s.STAMP, 'w').write(s.fingerprint() + ' {extra}')"
     subprocess.run([bare_python(), "-c", code], cwd=clone, check=True)
 
 
@@ -90,14 +89,14 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="a shell script stand
 
 
 def test_what_any_python_reads_is_readable_by_python_3_7():
-    for name in ("__init__.py", "__main__.py"):
+    for name in ("__init__.py", "__main__.py", "environment.py"):
         ast.parse((ROOT / "labkit" / name).read_text(), feature_version=(3, 7))
 
 
 def test_a_python_that_is_too_old_is_told_so(monkeypatch, capsys):
     monkeypatch.setattr(sys, "version_info", (3, 8, 18, "final", 0))
     monkeypatch.setattr(sys, "argv", ["labkit", "lab"])
-    assert setup.main() == 1
+    assert front.main() == 1
     said = capsys.readouterr().err
     assert "this is Python 3.8, and 3.11 or newer is needed" in said
     assert "python3.12 -m labkit lab" in said
@@ -316,7 +315,7 @@ def test_where_labkit_is_installed_no_environment_is_made(clone: Path):
 
 @posix
 def test_the_lock_of_a_process_that_was_killed_holds_nobody_up(clone: Path):
-    holding = "from labkit import __main__ as s; import sys\nwith s.lock(): print(1, flush=True); sys.stdin.read()"
+    holding = "from labkit import environment as s; import sys\nwith s.lock(): print(1, flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [bare_python(), "-c", holding], cwd=clone, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as first:
@@ -331,7 +330,7 @@ def test_the_lock_of_a_process_that_was_killed_holds_nobody_up(clone: Path):
 
 @posix
 def test_a_second_terminal_waits_for_the_first(clone: Path):
-    holding = "from labkit import __main__ as s; import sys\nwith s.lock(): print(1, flush=True); sys.stdin.read()"
+    holding = "from labkit import environment as s; import sys\nwith s.lock(): print(1, flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [bare_python(), "-c", holding], cwd=clone, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as first:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import labkit
-from labkit import __main__ as setup
+from labkit import environment as setup
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
