@@ -1,4 +1,4 @@
-"""What a kernel of the course has more than others: a sentence for a name that is not there yet.
+"""What a kernel of the course has more than others: a sentence under a beginner's first errors.
 
 labkit.course.jupyter has each kernel call `prepare` at its start, so that it also holds after a
 restart, before the notebook's first cell has run. Imports next to nothing.
@@ -6,28 +6,79 @@ restart, before the notebook's first cell has run. Imports next to nothing.
 
 from __future__ import annotations
 
+import re
 from types import TracebackType
 from typing import Any
 
 START_LINE = "from labkit.course import kernel; kernel.prepare(); del kernel"
 
+_COROUTINE = re.compile(r"'coroutine'|coroutine object|got coroutine")
+_CALLBACK = re.compile(r"must use coroutine|callbacks must be coroutine")
+_RUNNING_LOOP = re.compile(r"event loop is already running|from a running event loop")
+
 
 def prepare() -> None:
-    """Let this kernel explain a NameError."""
+    """Let this kernel explain the errors that `advice` knows."""
     from IPython import get_ipython
 
-    get_ipython().set_custom_exc((NameError,), _explain)
+    get_ipython().set_custom_exc((Exception,), _explain)
 
 
 def _explain(
     shell: Any,
     kind: type[BaseException],
-    error: NameError,
+    error: Exception,
     trace: TracebackType,
     tb_offset: int | None = None,
 ) -> None:
-    error.add_note(
-        f"{error.name!r} is not there yet: run the cells above first (Run → Run All Above Selected "
-        "Cell). After a restart of the kernel nothing of before is left."
-    )
-    shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+    sentence = advice(error, trace)
+    if sentence:
+        error.add_note(sentence)
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
+
+
+def advice(error: Exception, trace: TracebackType) -> str:
+    """What helps against this error, in a sentence or two; "" where the error speaks for itself.
+
+    The texts looked for are those of nats-py 2.16 and of Python's asyncio.
+    """
+    text = str(error)
+    if isinstance(error, NameError):
+        return (
+            f"{error.name!r} doesn't exist yet: run the cells above first (Run → Run All Above "
+            "Selected Cell). After a restart of the kernel, nothing from before is left."
+        )
+    if isinstance(error, AttributeError | TypeError) and _COROUTINE.search(text):
+        return "An `await` is missing: a coroutine is a call that hasn't run yet."
+    if _CALLBACK.search(text):
+        return (
+            "A callback must be a function defined with `async def`; a plain `def` or a lambda "
+            "doesn't work."
+        )
+    if isinstance(error, RuntimeError) and _RUNNING_LOOP.search(text):
+        return (
+            "A notebook's event loop is already running: `await` the call right in the cell, or run "
+            "`import nest_asyncio2; nest_asyncio2.apply()` first."
+        )
+    if type(error).__name__ == "ConnectionClosedError":
+        return (
+            "This client is closed. Stopping a lab, or running its cell again, closes its clients: "
+            "run the cell that connects again, too."
+        )
+    return _payload_advice(trace) if isinstance(error, TypeError) else ""
+
+
+def _payload_advice(trace: TracebackType) -> str:
+    """The sentence for a payload that isn't bytes, where nats-py was handed one."""
+    while trace.tb_next:
+        trace = trace.tb_next
+    frame = trace.tb_frame
+    payload = frame.f_locals.get("payload", b"")
+    if frame.f_globals.get("__name__", "").startswith("nats.") and not isinstance(
+        payload, bytes | bytearray | memoryview
+    ):
+        return (
+            f"NATS sends bytes, and this payload is of type {type(payload).__name__}: write a text "
+            'as b"text", or turn it into bytes with text.encode().'
+        )
+    return ""
