@@ -11,11 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 import labkit
-from labkit.course import calling, jupyter
+from labkit.course import calling
 from labkit.course.checks import notebook_14
 from labkit.room import simulate
 from labkit.servers.clients import ERRORS_KEPT
-from tests.servers import kernels
 
 
 @pytest.fixture
@@ -248,13 +247,3 @@ async def test_ticks_that_have_come_already(lab: labkit.Lab):
         await said(labkit.check("1.11"), "right")
         text = await said(labkit.check("1.11"), "wrong")
     assert "three messages end it too: run your cell again" in text
-
-
-def test_a_name_that_is_not_there_yet_is_explained_also_after_a_restart(tmp_path, monkeypatch):
-    monkeypatch.setenv("IPYTHONDIR", str(jupyter._profile(tmp_path)))
-    with kernels.kernel() as kernel:
-        for _ in range(2):
-            with pytest.raises(AssertionError, match="'nc' is not there yet: run the cells above"):
-                kernel.run("nc")
-            assert kernel.run("print(1 + 1)") == "2\n"
-            kernels.restart(kernel)
