@@ -9,6 +9,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "doctor": "labkit.course.doctor",
+    "ps": "labkit.course.labs",
+    "stop": "labkit.course.labs",
+    "reset": "labkit.course.workspace",
     "start": "labkit.lab",
     "running": "labkit.servers.topology",
     "connect": "labkit.servers.contexts",

@@ -11,18 +11,21 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+from labkit import environment
 from labkit.servers.errors import LabError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-EXAMPLES = """examples:
-  labkit lab                 open JupyterLab on the course
-  labkit lab --no-browser    print the URL instead
-  labkit slides 10           the lecture of hour 1 as slides
-  labkit test                prove the kit: every test and every notebook
-  labkit test -k guard       only the tests whose name has "guard" in it
-  labkit reset 11            a fresh copy of notebook 11; yours is kept beside it
-  labkit ps                  which labs run on this machine, and whose they are
+LABKIT = environment.command()  # what people type here
+
+EXAMPLES = f"""examples:
+  {LABKIT} lab                 open JupyterLab on the course
+  {LABKIT} lab --no-browser    print the URL instead
+  {LABKIT} slides 10           the lecture of hour 1 as slides
+  {LABKIT} test                prove the kit: every test and every notebook
+  {LABKIT} test -k guard       only the tests whose name has "guard" in it
+  {LABKIT} reset 11            a fresh copy of notebook 11; yours is kept beside it
+  {LABKIT} ps                  which labs run on this machine, and whose they are
 """
 
 
@@ -61,7 +64,7 @@ class Parser(argparse.ArgumentParser):
         """Exit with 2 and a sentence."""
         wrong = message.partition("invalid choice: '")[2].partition("'")[0]
         near = difflib.get_close_matches(wrong, COMMANDS, 1)
-        hint = f"did you mean: labkit {near[0]}" if near else "see: labkit --help"
+        hint = f"did you mean: {LABKIT} {near[0]}" if near else f"see: {LABKIT} --help"
         self.exit(2, f"labkit: {f'there is no command {wrong!r}' if wrong else message}; {hint}\n")
 
 
@@ -71,7 +74,7 @@ COMMANDS = ("lab", "slides", "test", "doctor", "reset", "notebooks", "credential
 def make_parser() -> argparse.ArgumentParser:
     """The commands, their options and their help."""
     parser = Parser(
-        prog="labkit",
+        prog=LABKIT,
         description="Learn NATS by running it.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -92,7 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("slides", help="show a lecture as slides, with cells that run")
     command.add_argument("number", metavar="NN", help="number of a lecture, as in 10")
     command.add_argument("--no-browser", action="store_true", help="print the URL, open nothing")
-    command.add_argument("--port", type=port_number, help="as for `labkit lab`")
+    command.add_argument("--port", type=port_number, help="as for lab")
     _workspace_option(command)
     command.set_defaults(run=slides)
 
@@ -125,7 +128,7 @@ def make_parser() -> argparse.ArgumentParser:
     command.set_defaults(run=ps)
 
     command = commands.add_parser("stop", help="end labs: by their owner's pid, or all")
-    command.add_argument("pids", nargs="*", type=int, metavar="PID", help="as `labkit ps` shows")
+    command.add_argument("pids", nargs="*", type=int, metavar="PID", help="as ps shows")
     command.add_argument("--all", action="store_true", help="every lab of yours on this machine")
     command.set_defaults(run=stop)
     return parser
@@ -202,9 +205,7 @@ def reset(options: argparse.Namespace) -> int:
     """Give fresh copies and say where the old ones are."""
     from labkit.course import workspace
 
-    folder = (options.workspace or workspace.default_folder()).resolve()
-    for line in workspace.reset(options.numbers, folder).lines():
-        print(line)
+    print(workspace.reset(*options.numbers, folder=options.workspace))
     return 0
 
 
@@ -224,35 +225,19 @@ def credentials(options: argparse.Namespace) -> int:
 
 def ps(_options: argparse.Namespace) -> int:
     """Print a line for each lab that runs."""
-    from labkit.servers.processes import every_lab
+    from labkit.course import labs
 
-    labs = every_lab()
-    if not labs:
-        print("no lab runs on this machine")
-    for record in labs:
-        since = record.started.astimezone().strftime("%H:%M:%S")
-        servers = ", ".join(f"{name} ({pid})" for name, pid in record.servers.items())
-        print(f"{record.owner_pid:>8}  {since}  {record.topology}: {servers}  of {record.owner}")
+    print(labs.ps())
     return 0
 
 
 def stop(options: argparse.Namespace) -> int:
     """End the labs asked for."""
-    from labkit.servers.processes import every_lab, stop_lab
+    from labkit.course import labs
 
-    labs = every_lab()
-    wanted = [r for r in labs if options.all or r.owner_pid in options.pids]
-    unknown = set(options.pids) - {record.owner_pid for record in labs}
-    if unknown or not (options.all or options.pids):
-        raise LabError(
-            (f"no lab is owned by {', '.join(map(str, sorted(unknown)))}; " if unknown else "")
-            + "give an owner's pid from `labkit ps`, or --all"
-        )
-    for record in wanted:
-        stop_lab(record)
-        print(f"stopped {record.topology} of {record.owner}")
-    if not wanted:
-        print("no lab runs on this machine")
+    if not (options.all or options.pids):
+        raise LabError(f"give an owner's pid from `{LABKIT} ps`, or --all")
+    labs.stop(*(("all",) if options.all else options.pids))
     return 0
 
 

@@ -75,7 +75,7 @@ def is_installed_here():
     return True
 
 
-def command():
+def command() -> str:
     """What people type here to run labkit: "labkit" where a shell finds it, else a way that works."""
     if shutil.which("labkit"):
         return "labkit"

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 
-from labkit.course import store
-from labkit.servers import binary, placement, ports, tables, topology
+from labkit import environment
+from labkit.course import store, workspace
+from labkit.servers import binary, notebook, placement, ports, tables, topology
 from labkit.servers.errors import LabError
 
 FREE_DISK = 1_000_000_000  # bytes; the course's largest lab needs about a third of that
@@ -160,5 +161,12 @@ def _disk() -> list[Finding]:
 
 def _workspace() -> list[Finding]:
     folder = store.workspace()
-    seen = str(folder) if folder else "none (progress is kept until this kernel ends)"
+    if folder:
+        seen = str(folder)
+    elif notebook.interactive():
+        seen = "none (progress is kept until this kernel ends)"
+    elif (workspace.default_folder() / store.HIDDEN).is_dir():
+        seen = str(workspace.default_folder())
+    else:
+        seen = f"none yet: {environment.command()} lab makes it"
     return [Finding("workspace", True, seen)]

@@ -12,9 +12,12 @@ import logging
 import logging.handlers
 import os
 import secrets
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import urllib.error
 import urllib.request
@@ -25,6 +28,7 @@ from types import FrameType
 
 from labkit.course import kernel
 from labkit.course.store import HIDDEN, WORKSPACE_VARIABLE
+from labkit.course.workspace import LAUNCHER
 from labkit.servers import ports
 from labkit.servers.errors import LabError, NotInTimeError
 from labkit.servers.wait import wait_until
@@ -33,31 +37,49 @@ FIRST_PORT = 8888
 TRIES = 50  # ports from the first one on
 START_TIMEOUT = 60.0  # seconds; a first start on a slow disk takes 10
 STOP_TIMEOUT = 10.0  # seconds for JupyterLab to end its kernels
+NOT_LISTED = ("__pycache__", "*.pyc", "*~", LAUNCHER)  # in JupyterLab's file browser
 LOG_SIZE = 1_000_000  # bytes; one older log of that size is kept
 FIRST_PAGE = "lab/tree/00-start-here.ipynb"
+OPENER_VARIABLE = "LABKIT_OPENER"  # names the file that leads a browser to the page
 
 
 class JupyterError(LabError):
     """JupyterLab could not be started."""
 
 
+class _PortTakenError(JupyterError):
+    """Another program took the port after it had been chosen."""
+
+
 def serve(folder: Path, port: int | None, browser: bool, page: str = FIRST_PAGE) -> int:
     """Run JupyterLab on `folder` until Ctrl-C, SIGTERM or a closed terminal; returns an exit code.
 
-    `page` is what opens: a path of JupyterLab's own. Prints the URL once the page is there. Raises
-    JupyterError when it does not come up.
+    `page` is what opens: a path of JupyterLab's own. Prints the URL once the page is there. Where
+    no port is given and another program takes the chosen one first, it goes on with the next.
+    Raises JupyterError when the page does not come up.
     """
-    chosen = choose_port(port)
-    if port is None and chosen != FIRST_PORT:
-        print(f"port {FIRST_PORT} is taken (a JupyterLab that runs already?), using {chosen}")
+    while True:
+        chosen = choose_port(port)
+        if port is None and chosen != FIRST_PORT:
+            print(f"port {FIRST_PORT} is taken (a JupyterLab that runs already?), using {chosen}")
+        try:
+            return _serve_on(chosen, folder, browser, page)
+        except _PortTakenError:
+            if port is not None:
+                raise
+
+
+def _serve_on(port: int, folder: Path, browser: bool, page: str) -> int:
+    """Run JupyterLab on this port until it is stopped. Raises JupyterError as `serve` does."""
     token = secrets.token_hex(16)
-    log = folder / HIDDEN / f"jupyter-{chosen}.log"
-    url = f"http://{ports.LOOPBACK}:{chosen}/{page}?token={token}"
+    log = folder / HIDDEN / f"jupyter-{port}.log"
+    opener = folder / HIDDEN / f"open-{port}.html"
+    url = f"http://{ports.LOOPBACK}:{port}/{page}?token={token}"
     print("starting JupyterLab …", flush=True)
     with _terminable():
         server = subprocess.Popen(
-            _command(folder, chosen),
-            env=_environment(folder, token),
+            _command(folder, port),
+            env={**_environment(folder, token), OPENER_VARIABLE: str(opener)},
             stdin=subprocess.PIPE,  # closed by the system when this process ends
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -67,9 +89,9 @@ def serve(folder: Path, port: int | None, browser: bool, page: str = FIRST_PAGE)
         writer = threading.Thread(target=_write_log, args=(server, log), daemon=True)
         writer.start()
         try:
-            wait_until(lambda: _answers(server, chosen, token), START_TIMEOUT, "JupyterLab")
+            wait_until(lambda: _answers(server, port, token), START_TIMEOUT, "JupyterLab")
             print(f"\n  The course is at\n  {url}\n\n  Stop it with Ctrl-C here.\n", flush=True)
-            if browser and not (_has_screen() and webbrowser.open(url)):
+            if browser and not (_has_screen() and _open(url, opener)):
                 print("  (No browser could be opened: copy the address into one.)", flush=True)
             if server.wait() == 0:
                 print("JupyterLab was shut down from its page")
@@ -78,7 +100,8 @@ def serve(folder: Path, port: int | None, browser: bool, page: str = FIRST_PAGE)
         except (JupyterError, NotInTimeError) as error:
             _end(server)
             writer.join(STOP_TIMEOUT)
-            raise JupyterError(
+            kind = JupyterError if ports.is_free(port) else _PortTakenError
+            raise kind(
                 f"{error} (exit code {server.returncode}). The end of {log}:\n{_tail(log)}"
             ) from None
         except KeyboardInterrupt:
@@ -86,6 +109,7 @@ def serve(folder: Path, port: int | None, browser: bool, page: str = FIRST_PAGE)
             return 0
         finally:
             _end(server)
+            opener.unlink(missing_ok=True)
 
 
 def choose_port(wanted: int | None) -> int:
@@ -115,7 +139,17 @@ def _command(folder: Path, port: int) -> list[str]:
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",  # the course is offline
         f"--LabApp.app_settings_dir={_settings(folder)}",
         "--LabApp.extension_manager=readonly",
+        *_terminal_options(),
+        *(f"--ContentsManager.hide_globs={name}" for name in NOT_LISTED),
     ]
+
+
+def _terminal_options() -> list[str]:
+    """JupyterLab's terminals without `-l`: a login shell would set PATH anew, without labkit in it."""
+    shell = os.environ.get("SHELL") or shutil.which("sh")
+    if sys.platform == "win32" or shell is None:
+        return []
+    return [f"--ServerApp.terminado_settings=shell_command={shlex.quote(shell)}"]
 
 
 def _settings(folder: Path) -> Path:
@@ -138,8 +172,11 @@ def _profile(folder: Path) -> Path:
 
 
 def _environment(folder: Path, token: str) -> dict[str, str]:
+    scripts = sysconfig.get_path("scripts")
     return {
         **os.environ,
+        # labkit, nats-server and python by their names, in terminals and in cells
+        "PATH": os.pathsep.join(filter(None, (scripts, os.environ.get("PATH")))),
         WORKSPACE_VARIABLE: str(folder),
         "IPYTHONDIR": str(_profile(folder)),
         # which tabs are open belongs to this workspace, not to every JupyterLab of the user's
@@ -212,6 +249,17 @@ def _tell(text: str) -> None:
         print(text, flush=True)
 
 
+def _open(url: str, opener: Path) -> bool:
+    """Lead a browser to `url` by a file that only this user can read; whether a browser was found.
+
+    The token must not stand in the browser's command line, which everybody on the machine can read.
+    """
+    opener.unlink(missing_ok=True)
+    opener.touch(0o600, exist_ok=False)
+    opener.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={url}">')
+    return webbrowser.open(opener.as_uri())
+
+
 def _has_screen() -> bool:
     """Whether a browser has a place to open in; without one, a text browser would take the terminal."""
     if sys.platform in ("win32", "darwin"):
@@ -223,6 +271,7 @@ def _end_with_owner() -> None:
     """In the JupyterLab process: wait until the owner's end of the pipe is closed, then end politely."""
     while os.read(0, 4096):  # not sys.stdin, whose lock would abort an interpreter that ends first
         pass
+    Path(os.environ[OPENER_VARIABLE]).unlink(missing_ok=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

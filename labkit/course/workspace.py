@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labkit.course import notebooks
+import nbformat
+
+from labkit import environment
+from labkit.course import notebooks, store
 from labkit.course.store import HIDDEN
 from labkit.servers.credentials import MADE
 from labkit.servers.errors import LabError
 from labkit.servers.folders import configs_folder
 
 COPIED = "copied.json"  # in the hidden folder: what each copy was when it was made
+LAUNCHER = "labkit"  # folder beside the copies, by which `python3 -m labkit` works there
+_LAUNCHER_TEXT = '''"""Lets `python3 -m labkit` work in this folder too: it goes on to the checkout.
+
+A folder without __init__.py never stands in the way of a package: `import labkit` passes it over.
+"""
+
+import runpy
+import sys
+
+sys.path.insert(0, {root!r})
+del sys.modules["labkit"]  # this folder
+runpy.run_module("labkit", run_name="__main__", alter_sys=True)
+'''
 
 
 class WorkspaceError(LabError):
     """A workspace that cannot be used."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
-    """What was done to the workspace."""
+    """What was done to the workspace; shows itself as its lines."""
 
     folder: Path
     fresh: list[str] = field(default_factory=list)
@@ -42,15 +59,22 @@ class Report:
             f"For the new one: {_way_to_the_new(name)}"
             for name in self.outdated
         ]
-        lines += [f"{name} is fresh; your copy is kept as {old}" for name, old in self.kept]
+        lines += [
+            f"{name} is fresh; your copy is kept as {old}. "
+            "If it is open in JupyterLab: File → Reload Notebook from Disk"
+            for name, old in self.kept
+        ]
         return lines
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
 
 
 def _way_to_the_new(name: str) -> str:
     path = Path(name)
     if path.suffix == ".ipynb":
-        return f"labkit reset {notebooks.number(path)}"
-    return "move yours away and run labkit lab again"
+        return f"{environment.command()} reset {notebooks.number(path)}"
+    return f"move yours away and run {environment.command()} lab again"
 
 
 def _count(names: list[str]) -> str:
@@ -58,12 +82,14 @@ def _count(names: list[str]) -> str:
 
 
 def default_folder() -> Path:
-    """workspace/ in the checkout; in the current folder where labkit was installed without one."""
-    course = notebooks.course_folder()
-    checkout = (
-        course.parent if course.name == "notebooks" and course.parent.name != "_course" else None
-    )
-    return (checkout or Path.cwd()) / "workspace"
+    """The workspace that this process works in; else workspace/ in the checkout, or in this folder."""
+    return store.workspace() or (_checkout() or Path.cwd()) / "workspace"
+
+
+def _checkout() -> Path | None:
+    """The checkout that this labkit runs from; None where it was installed without one."""
+    root = Path(environment.ROOT)
+    return root if (root / "pyproject.toml").is_file() else None
 
 
 def prepare(folder: Path) -> Report:
@@ -94,18 +120,20 @@ def prepare(folder: Path) -> Report:
             continue
         _write(fresh, target)
         copied[name] = wanted
+    _write_launchers(folder)
     report.outdated += _copy_server_configs(folder, copied)
     _save(folder, copied)
     return report
 
 
-def reset(numbers: list[str], folder: Path) -> Report:
+def reset(*numbers: str | int, folder: Path | None = None) -> Report:
     """Fresh copies of these notebooks ("11"); each old copy is kept beside under another name.
 
-    Raises NotebookError for a number that is not in the course; then nothing is changed.
+    Works on the workspace that this process works in, or on `folder`. Raises NotebookError for a
+    number that is not in the course; then nothing is changed.
     """
-    sources = [notebooks.find(wanted) for wanted in dict.fromkeys(numbers)]
-    folder = _usable(folder)
+    sources = [notebooks.find(str(wanted)) for wanted in dict.fromkeys(numbers)]
+    folder = _usable(folder or default_folder())
     copied, report = _load(folder), Report(folder)
     for source in sources:
         name = source.relative_to(notebooks.course_folder()).as_posix()
@@ -134,7 +162,7 @@ def _usable(folder: Path) -> Path:
         raise WorkspaceError(f"{folder} is a file; choose a folder with --workspace")
     try:
         (folder / HIDDEN).mkdir(parents=True, exist_ok=True)
-        probe = folder / HIDDEN / "writable"
+        probe = folder / HIDDEN / f"writable-{os.getpid()}"
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -145,8 +173,33 @@ def _usable(folder: Path) -> Path:
 
 
 def _write(notebook: notebooks.Notebook, target: Path) -> None:
+    """Write a copy in the form in which JupyterLab saves it, so that it isn't unsaved when it opens."""
+    from ipykernel.ipkernel import IPythonKernel
+    from ipykernel.kernelspec import get_kernel_dict
+
+    spec, language = get_kernel_dict(), IPythonKernel.language_info
+    kernel = {"display_name": spec["display_name"], "language": "python", "name": "python3"}
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernel, "language_info": language})
+    _put(notebooks.text_of(notebook).encode(), target)
+
+
+def _put(data: bytes, target: Path) -> None:
+    """Write the file whole or not at all, whoever else writes it at the same moment."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    notebooks.write(notebook, target)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft.write_bytes(data)
+    draft.replace(target)
+
+
+def _write_launchers(folder: Path) -> None:
+    """Let `python3 -m labkit` work in the folders of the copies, by a Python that has no labkit."""
+    root = _checkout()
+    if root is None:  # labkit was installed by name
+        return
+    text = _LAUNCHER_TEXT.format(root=str(root)).encode()
+    course = notebooks.course_folder()
+    for place in {path.parent.relative_to(course) for path in notebooks.every_notebook()}:
+        _put(text, folder / place / LAUNCHER / "__main__.py")
 
 
 def _free_name(target: Path) -> Path:
@@ -178,10 +231,7 @@ def _load(folder: Path) -> dict[str, str]:
 
 
 def _save(folder: Path, copied: dict[str, str]) -> None:
-    path = folder / HIDDEN / COPIED
-    draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(copied, indent=1), "utf-8")
-    draft.replace(path)
+    _put(json.dumps(copied, indent=1).encode(), folder / HIDDEN / COPIED)
 
 
 def _copy_server_configs(folder: Path, copied: dict[str, str]) -> list[str]:
@@ -202,10 +252,7 @@ def _copy_server_configs(folder: Path, copied: dict[str, str]) -> list[str]:
                 outdated.append(name)
             continue
         if now != wanted:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{target.name}.new")
-            draft.write_bytes(text)
-            draft.replace(target)
+            _put(text, target)
         copied[name] = wanted
     return outdated
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+import labkit
 from labkit.course import notebooks, workspace
 
 SOLVED = "# Exercise 9.9\nx = ...\n### BEGIN SOLUTION\nx = 42\n### END SOLUTION\nprint(x)"
@@ -109,17 +113,44 @@ def test_a_server_file_follows_the_course_unless_the_learner_changed_it(
     source.write_text("third")
     (line,) = workspace.prepare(ws).lines()
     assert line.startswith("server-configs/demo/n1.conf has changed in the course")
-    assert line.endswith("move yours away and run labkit lab again")
+    assert re.search("move yours away and run .*labkit lab again$", line)
     assert copy.read_text() == "my own"
     copy.unlink()
     assert workspace.prepare(ws).lines() == []
     assert copy.read_text() == "third"
 
 
+def test_a_fresh_copy_is_given_in_a_cell_too(course: Path, tmp_path: Path, monkeypatch):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    monkeypatch.chdir(ws / "1-hour")  # where a kernel of that notebook runs
+    assert "your copy is kept as 19-demo.kept-1.ipynb" in repr(labkit.reset("19"))
+    assert (ws / "1-hour" / "19-demo.kept-1.ipynb").exists()
+
+
+def test_a_folder_by_which_labkit_runs_there_hides_no_package(course: Path, tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    (launcher,) = ws.rglob(f"{workspace.LAUNCHER}/__main__.py")
+    where = launcher.parent.parent  # a kernel starts with its notebook's folder first on its path
+    code = "import sys; sys.path.insert(0, ''); import labkit; print(labkit.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=where, capture_output=True, text=True)
+    assert Path(done.stdout.strip()) == Path(labkit.__file__), done.stderr
+
+
+def test_two_first_runs_at_once_both_end_well(tmp_path: Path):
+    ws = tmp_path / "ws"
+    code = f"from pathlib import Path; from labkit.course import workspace; workspace.prepare(Path({str(ws)!r}))"
+    both = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in "ab"]
+    assert [process.communicate()[1] for process in both] == [b"", b""]
+    assert len(notebooks.every_notebook(ws)) == len(notebooks.every_notebook())
+    assert not list(ws.rglob(".*.ipynb.*")), "no draft is left"
+
+
 def test_a_number_given_twice_is_reset_once(course: Path, tmp_path: Path):
     ws = tmp_path / "ws"
     workspace.prepare(ws)
-    assert len(workspace.reset(["19", "19"], ws).kept) == 1
+    assert len(workspace.reset("19", 19, "19", folder=ws).kept) == 1
 
 
 def test_a_broken_copy_is_left_alone(course: Path, tmp_path: Path):
@@ -135,8 +166,9 @@ def test_reset_gives_a_fresh_copy_and_keeps_every_old_one(course: Path, tmp_path
     workspace.prepare(ws)
     for text, kept in [("first", "19-demo.kept-1.ipynb"), ("second", "19-demo.kept-2.ipynb")]:
         put(ws, text)
-        (line,) = workspace.reset(["19"], ws).lines()
-        assert line == f"1-hour/19-demo.ipynb is fresh; your copy is kept as {kept}"
+        (line,) = workspace.reset("19", folder=ws).lines()
+        assert line.startswith(f"1-hour/19-demo.ipynb is fresh; your copy is kept as {kept}")
+        assert line.endswith("If it is open in JupyterLab: File → Reload Notebook from Disk")
         assert notebooks.read(ws / "1-hour" / kept).cells[0].source == text
         assert "your code here" in source_in(ws)
 
@@ -146,7 +178,7 @@ def test_reset_of_an_unknown_number_changes_nothing(course: Path, tmp_path: Path
     workspace.prepare(ws)
     put(ws, "my own")
     with pytest.raises(notebooks.NotebookError, match="no notebook '20'.*There are: 19"):
-        workspace.reset(["19", "20"], ws)
+        workspace.reset("19", "20", folder=ws)
     assert source_in(ws) == "my own"
 
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import urllib.request
 from pathlib import Path
 
@@ -18,14 +19,18 @@ import pytest
 import labkit
 from labkit import cli
 from labkit.course import jupyter, workspace
+from labkit.servers.wait import wait_until
+
+SCRIPTS = sysconfig.get_path("scripts")
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command as its script runs it, with that script on PATH."""
     return subprocess.run(
         [sys.executable, "-m", "labkit.cli", *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "PATH": SCRIPTS + os.pathsep + os.environ["PATH"], **environment},
         timeout=60,
         check=False,
     )
@@ -41,6 +46,11 @@ def test_a_slip_in_a_command_gets_the_near_one():
     shown = run("rset")
     assert shown.returncode == 2
     assert "no command 'rset'; did you mean: labkit reset" in shown.stderr
+
+
+def test_where_no_shell_finds_labkit_the_way_that_works_is_told():
+    shown = run("rset", PATH=os.defpath)
+    assert "did you mean: python3 -m labkit reset" in shown.stderr
 
 
 def test_an_error_for_people_has_no_traceback(tmp_path: Path):
@@ -147,10 +157,11 @@ def test_test_without_a_checkout_is_told(monkeypatch, capsys, tmp_path: Path):
 class Page:
     """`labkit lab` at work: where it is, and what runs for it."""
 
-    def __init__(self, folder: Path, *what: str) -> None:
-        command = [sys.executable, "-m", "labkit.cli", *(what or ("lab",)), "--no-browser"]
+    def __init__(self, folder: Path, *what: str, browser: str | None = None) -> None:
+        command = [sys.executable, "-m", "labkit.cli", *(what or ("lab",))]
         self.process = subprocess.Popen(
-            [*command, "--workspace", str(folder)],
+            [*command, *([] if browser else ["--no-browser"]), "--workspace", str(folder)],
+            env={**os.environ, **({"BROWSER": browser} if browser else {})},
             stdout=subprocess.PIPE,
             text=True,
             # a job in the background, as CI may be, would hand down that SIGINT is ignored
@@ -221,6 +232,58 @@ def test_a_taken_port_is_passed_over(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setattr(jupyter, "FIRST_PORT", taken.getsockname()[1])
         assert jupyter.FIRST_PORT < jupyter.choose_port(None) < jupyter.FIRST_PORT + jupyter.TRIES
+
+
+def test_a_port_that_somebody_else_takes_meanwhile_is_passed_over(
+    monkeypatch, tmp_path: Path, capsys
+):
+    workspace.prepare(tmp_path)
+    choose, chosen = jupyter.choose_port, []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+
+        def too_late(wanted: int | None) -> int:
+            chosen.append(choose(wanted) if chosen else taken.getsockname()[1])
+            return chosen[-1]
+
+        monkeypatch.setattr(jupyter, "choose_port", too_late)
+        monkeypatch.setattr(jupyter, "_open", lambda _url, _opener: end_soon())
+        monkeypatch.setattr(jupyter, "_has_screen", lambda: True)
+        assert jupyter.serve(tmp_path, None, browser=True) == 0
+    first, second = chosen
+    assert f"http://127.0.0.1:{second}/lab/tree/" in capsys.readouterr().out
+    assert first != second
+
+
+def end_soon() -> bool:
+    """In the place of a browser: as Ctrl-C would, once the page is there."""
+    signal.raise_signal(signal.SIGINT)
+    return True
+
+
+@posix
+def test_the_token_stands_in_no_command_line(monkeypatch, tmp_path: Path):
+    browser = tmp_path / "browser"  # shows its command line and the file that it is to open
+    seen = tmp_path / "seen"
+    browser.write_text(
+        '#!/bin/sh\n{ echo "$@"; f="${1#file://}"; ls -l "$f"; cat "$f"; } > ' + f"{seen}.part\n"
+        f"mv {seen}.part {seen}\n"
+    )
+    browser.chmod(0o755)
+    page = Page(tmp_path / "ws", "lab", browser=f"{browser} %s")
+    try:
+        wait_until(seen.exists, 20, "the browser")
+        command, rights, html = seen.read_text().splitlines()
+        token = page.url.partition("token=")[2]
+        assert token in html
+        assert token not in command
+        assert rights.startswith("-rw-------")
+        assert not any(token in " ".join(process.cmdline()) for process in page.family())
+        opener = Path(command.removeprefix("file://"))
+        assert opener.exists()
+    finally:
+        page.process.kill()  # the JupyterLab that it had started tidies up
+        page.process.communicate()
+    wait_until(lambda: not opener.exists(), 20, "the browser's file to be removed")
 
 
 def test_a_jupyterlab_that_does_not_start_shows_what_it_said(monkeypatch, tmp_path: Path):
