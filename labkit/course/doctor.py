@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 
-from labkit import environment
+from labkit import environment, notebook
 from labkit.course import store, workspace
-from labkit.servers import binary, notebook, placement, ports, tables, topology
+from labkit.servers import binary, placement, ports, tables, topology
 from labkit.servers.errors import LabError
 
 FREE_DISK = 1_000_000_000  # bytes; the course's largest lab needs about a third of that

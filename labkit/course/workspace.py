@@ -132,7 +132,7 @@ def reset(*numbers: str | int, folder: Path | None = None) -> Report:
     Works on the workspace that this process works in, or on `folder`. Raises NotebookError for a
     number that is not in the course; then nothing is changed.
     """
-    sources = [notebooks.find(str(wanted)) for wanted in dict.fromkeys(numbers)]
+    sources = [notebooks.find(wanted) for wanted in dict.fromkeys(map(str, numbers))]
     folder = _usable(folder or default_folder())
     copied, report = _load(folder), Report(folder)
     for source in sources:
