@@ -44,11 +44,14 @@ def pages() -> str:
 
 def named(way: str) -> list[str]:
     """The commands, as in "reset 11", that pages name with this way of calling labkit."""
-    command = re.compile(rf"(?:^|`){re.escape(way)} ([a-z]+(?: [-\w]+)*)", re.MULTILINE)
+    begins = "(?:^|`)" if way.startswith("python3") else "`"  # a line of a block, or among words
+    command = re.compile(rf"{begins}{re.escape(way)} ([a-z]+(?: [-\w]+)*)", re.MULTILINE)
     return list(dict.fromkeys(command.findall(pages())))
 
 
-COMMANDS = list(dict.fromkeys(named("python3 -m labkit") + named("labkit")))
+COMMANDS = list(  # each once, with the first arguments that are named
+    {c.split()[0]: c for c in reversed(named("python3 -m labkit") + named("labkit"))}.values()
+)
 CELLS = list(dict.fromkeys(re.findall(r"`(labkit\.(?:doctor|ps|reset|stop)\([^)`]*\))`", pages())))
 
 
@@ -176,17 +179,20 @@ def test_in_ones_own_shell_in_the_clone(clone: Path, command: str):
     type_in(clone, f"python3 -m labkit {in_full(command)}", clone)
 
 
-@pytest.mark.parametrize("place", [".", "1-connectivity"])
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.split()[0] not in SERVES])
-def test_in_ones_own_shell_among_the_copies(clone: Path, page: str, place: str, command: str):
-    type_in(clone, f"python3 -m labkit {in_full(command)}", clone / "workspace" / place)
+def test_in_ones_own_shell_among_the_copies(clone: Path, page: str, command: str):
+    type_in(clone, f"python3 -m labkit {in_full(command)}", clone / "workspace")
 
 
-@pytest.mark.parametrize("way", ["labkit", "python3 -m labkit"])
-def test_in_a_terminal_of_jupyterlab(clone: Path, page: str, way: str):
+def test_in_ones_own_shell_in_a_folder_of_the_copies(clone: Path, page: str):
+    shown = type_in(clone, "python3 -m labkit reset 11", clone / "workspace" / "1-connectivity")
+    assert "your copy is kept as 11-publish-subscribe.kept-" in shown
+
+
+def test_in_a_terminal_of_jupyterlab(clone: Path, page: str):
     terminal = Terminal(page)
     for command in COMMANDS:
-        line = f"{way} {in_full(command)}"
+        line = f"labkit {in_full(command)}"
         if command.split()[0] in SERVES:
             terminal.type(f"{line}\r", until="http://.*token=")
             terminal.type("\x03", until="stopping JupyterLab")
@@ -197,7 +203,9 @@ def test_in_a_terminal_of_jupyterlab(clone: Path, page: str, way: str):
 
 def test_a_terminal_of_jupyterlab_knows_its_workspace_and_the_server(clone: Path, page: str):
     terminal = Terminal(page, folder="1-connectivity")
-    shown = terminal.type("labkit doctor; nats-server --version\r", until=r"nats-server: v\d")
+    shown = terminal.type(
+        "python3 -m labkit doctor; nats-server --version\r", until=r"nats-server: v\d"
+    )
     assert f"workspace              {clone / 'workspace'}" in shown
 
 
