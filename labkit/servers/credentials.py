@@ -172,7 +172,7 @@ def _operator(wanted: dict[str, Any], folder: Path) -> Iterator[tuple[str, Setti
     claims = {"type": "operator"} | ({"system_account": system.public} if system else {})
     _write(folder / "operator.jwt", operator.sign(operator.public, "labkit", claims))
     preload = "".join(
-        f'  {key.public}: "{operator.sign(key.public, name, _ACCOUNT)}"\n'
+        f'  {key.public}: "{operator.sign(key.public, name, _account(key is not system))}"\n'
         for name, key in accounts.items()
     )
     text = f"resolver_preload: {{\n{preload}}}\n"
@@ -196,17 +196,17 @@ _MAKERS: dict[str, Callable[[dict[str, Any], Path], Iterator[tuple[str, Settings
 # --- nkeys and JWTs -----------------------------------------------------------------------------
 
 # Claims of https://github.com/nats-io/jwt (v2); -1 is "no limit".
-_ACCOUNT = {
-    "type": "account",
-    "limits": dict.fromkeys(
-        ("subs", "data", "payload", "imports", "exports", "conn", "leaf", "mem_storage")
-        + ("disk_storage", "streams", "consumer"),
-        -1,
-    )
-    | {"wildcards": True},
-    "default_permissions": {"pub": {}, "sub": {}},
-}
+_STORAGE = ("mem_storage", "disk_storage", "streams", "consumer")
+_LIMITS = ("subs", "data", "payload", "imports", "exports", "conn", "leaf", *_STORAGE)
 _USER = {"type": "user", "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1}
+
+
+def _account(jetstream: bool) -> dict[str, Any]:
+    """The claims of an account without limits; the system's account may have no JetStream."""
+    limits = dict.fromkeys(_LIMITS, -1) | {"wildcards": True}
+    if not jetstream:
+        limits |= dict.fromkeys(_STORAGE, 0)
+    return {"type": "account", "limits": limits, "default_permissions": {"pub": {}, "sub": {}}}
 
 
 @dataclass(frozen=True)
