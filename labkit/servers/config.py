@@ -1,17 +1,18 @@
 """Reading nats-server configuration files: which settings they hold, and where each one stands.
 
-Only as much of the language as labkit needs to move addresses and folders in a private copy:
-blocks, arrays, strings, comments, variables as plain words. The server itself is the judge of
-what is valid; what this reader cannot make sense of is left for the server to explain.
-Source of the grammar: nats-server's conf/lex.go.
+Reads as nats-server does: of a key that a block has twice, the last counts; a variable is looked
+up in the blocks around it, then in the environment; an included file is part of the block that
+includes it. The server itself judges what is valid: what this reader cannot make sense of, it
+leaves for the server to explain.
+Source of the grammar: nats-server's conf/lex.go and conf/parse.go.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labkit.servers.errors import ConfigError
@@ -19,57 +20,75 @@ from labkit.servers.errors import ConfigError
 Key = tuple[str | int, ...]
 
 _SPACE = re.compile(r"(?:[\s,;]|#[^\n]*|//[^\n]*)*")
-_KEY = re.compile(r"\"(?P<dq>[^\"\n]*)\"|'(?P<sq>[^'\n]*)'|(?P<word>[^\s:={}\[\],;#\"']+)")
-_SEPARATOR = re.compile(r"[ \t]*[:=]?[ \t]*\n?[ \t]*")
+_KEY = re.compile(r"\"(?P<dq>[^\"]*)\"|'(?P<sq>[^']*)'|(?P<word>[^\s:=]+)")
+_SEPARATOR = re.compile(r"\s*[:=]?\s*")
+_PLAIN = r"[^ \t\r\n,;\]}']"  # of what a word is made
 _VALUE = re.compile(
-    r"\"(?P<dq>(?:[^\"\\]|\\.)*)\"|'(?P<sq>[^']*)'|\((?P<block>[^)]*)\n\s*\)|(?P<word>[^\s,;\]\}]+)"
+    r"\"(?P<dq>(?:[^\"\\]|\\.)*)\"|'(?P<sq>[^']*)'|\((?P<block>.*?\n)\)(?=\n|\Z)"
+    rf"|(?P<word>\d+\.\d+(?:\.[\d.:-]*)?|-\d+[\d.a-zA-Z]*|\d+[^\s,;}}\d\w.-]{_PLAIN}*|{_PLAIN}+)'?",
+    re.DOTALL,
 )
+_INCLUDED = re.compile(
+    r"[ \t]*(?P<file>\"(?P<dq>[^\"]*)\"|'(?P<sq>[^']*)'|(?P<word>[^ \t\r\n;}']+))"
+)
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_ESCAPED = {"t": "\t", "n": "\n", "r": "\r"}
+_BCRYPT = "$2a$"  # begins a hash, which is no variable
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One value in a file: its key as a path of lower-case names and array positions, and its span.
+    """One value: its key as a path of lower-case names and array positions, and where it stands.
 
-    `value` is None for a block or an array; then the span runs from its opening to its closing
-    bracket. `start` and `end` are offsets into the file's text, `line` counts from 1.
+    `value` is what the server takes it for, None for a block or an array. `start` and `end` are
+    the span of its text in `file`, brackets and quotes included; `line` counts from 1. For a
+    variable that is the text that it stands for, wherever that is.
+    `after` is where another setting may be added to the same block: a file and an offset.
     """
 
     key: Key
     value: str | None
+    file: ConfigFile = field(repr=False)
     start: int
     end: int
     line: int
-    quoted: bool = False
+    after: tuple[ConfigFile, int] = field(repr=False)
 
     @property
     def name(self) -> str:
         """The key's last name, for example "listen"."""
         return next(part for part in reversed(self.key) if isinstance(part, str))
 
+    @property
+    def where(self) -> str:
+        """File and line, as errors name them: "hub.conf:7"."""
+        return self.file.path.name if self.file.pasted else f"{self.file.path.name}:{self.line}"
 
-@dataclass
+
+@dataclass(eq=False)
 class ConfigFile:
-    """A configuration file, its settings, and the files that it includes.
+    """A configuration file, its settings with those that it includes, and the included files.
 
-    `included_at` is the span of this file's name in the file that includes it.
+    `included_at` is the span of this file's name in the file that includes it. The value of a
+    variable of the environment is a file too, `pasted` in place of the variable's name.
+    `twice` holds the keys that a block has twice: the earlier setting and the later one. `names`
+    has the file's own keys as variables may use them: each with its setting last, after those
+    inside it.
     """
 
     path: Path
     text: str
     included_at: tuple[int, int] = (0, 0)
+    pasted: bool = False
     settings: list[Setting] = field(default_factory=list)
     includes: list[ConfigFile] = field(default_factory=list)
-
-    def where(self, setting: Setting) -> str:
-        """File and line, as errors name them: "hub.conf:7"."""
-        return f"{self.path.name}:{setting.line}"
+    twice: list[tuple[Setting, Setting]] = field(default_factory=list)
+    names: dict[str, list[Setting]] = field(default_factory=dict)
 
     def everything(self) -> Iterator[tuple[ConfigFile, Setting]]:
         """Every setting of this file and of those it includes, each with the file it stands in."""
         for setting in self.settings:
-            yield self, setting
-        for included in self.includes:
-            yield from included.everything()
+            yield setting.file, setting
 
     def files(self) -> Iterator[ConfigFile]:
         """This file and every file that it includes."""
@@ -77,32 +96,14 @@ class ConfigFile:
         for included in self.includes:
             yield from included.files()
 
-    def meant(self, setting: Setting) -> str | None:
-        """The setting's value, or what it stands for where it is a variable like $NAME.
-
-        Variables are settings further out, or of the environment; a bcrypt hash is none.
-        """
-        value = setting.value
-        if value is None or setting.quoted or not value.startswith("$") or value[1:2] == "2":
-            return value
-        named = [
-            other
-            for _, other in self.everything()
-            if other.key[-1] == value[1:].lower() and other is not setting
-            if other.key[:-1] == setting.key[: len(other.key) - 1]
-        ]
-        if named:
-            return max(named, key=lambda other: len(other.key)).value  # the innermost
-        return os.environ.get(value[1:], value)
-
-    def find(self, *key: str) -> tuple[ConfigFile, Setting] | None:
+    def find(self, *key: str) -> Setting | None:
         """The setting under exactly this key; a name with "|" stands for its spellings."""
         wanted = [part.split("|") for part in key]
-        for file, setting in self.everything():
+        for setting in self.settings:
             if len(setting.key) == len(wanted) and all(
                 part in names for part, names in zip(setting.key, wanted, strict=True)
             ):
-                return file, setting
+                return setting
         return None
 
 
@@ -127,17 +128,23 @@ def _read(path: Path, text: str | None, prefix: Key, seen: tuple[Path, ...]) -> 
             raise ConfigError(f"{path} is not a text file; is it a configuration file?") from None
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if "\0" in text:  # where nats-server stops reading
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ConfigError(f"{path.name}:{line}: there is a NUL character; take it out")
     file = ConfigFile(path, text.removeprefix("\ufeff"))
-    _Reader(file, prefix, (*seen, path)).block(prefix, top=True)
+    _Reader(file, seen).top(prefix)
     return file
 
 
 class _Reader:
-    """Walks once over a file's text and collects its settings."""
+    """Walks once over a file's text and collects its settings, those of a block before the block."""
 
-    def __init__(self, file: ConfigFile, prefix: Key, seen: tuple[Path, ...]) -> None:
-        self.file, self.prefix, self.seen = file, prefix, seen
+    def __init__(self, file: ConfigFile, seen: tuple[Path, ...]) -> None:
+        self.file, self.seen = file, (*seen, file.path)
         self.text, self.at = file.text, 0
+        self.settings = file.settings
+        self.known: set[Key] = set()
+        self.scopes: list[dict[str, list[Setting]]] = []
 
     def skip(self) -> str:
         """Step over space, separators and comments; the next character, "" at the end."""
@@ -146,14 +153,22 @@ class _Reader:
         self.at = match.end()
         return self.text[self.at : self.at + 1]
 
-    def block(self, key: Key, top: bool = False) -> None:
-        """The settings up to the closing brace, or to the end of the file at the top."""
-        while (character := self.skip()) not in ("", "}"):
+    def top(self, key: Key) -> None:
+        """The settings of the whole file, which may be one block, as JSON is."""
+        self.scopes.append(self.file.names)
+        while character := self.skip():
+            if character in "{}":
+                self.at += 1
+            else:
+                self.setting(key)
+
+    def block(self, key: Key) -> None:
+        """The settings up to the closing brace."""
+        self.scopes.append({})
+        while self.skip() not in ("", "}"):
             self.setting(key)
-        if character == "}":
-            self.at += 1
-            if top:
-                self.block(key, top=True)  # a brace too many: the server will say so
+        self.at += 1
+        self.scopes.pop()
 
     def setting(self, key: Key) -> None:
         match = _KEY.match(self.text, self.at)
@@ -161,16 +176,31 @@ class _Reader:
             self.at += 1  # nothing that can start a key: left for the server to explain
             return
         self.at = match.end()
-        name = (match["dq"] or match["sq"] or match["word"] or "").lower()
-        if name == "include":
+        word = (match["word"] or "").lower()
+        if word == "include" and self.text[self.at : self.at + 1].isspace():
             self.include(key)
             return
+        name = next(part for part in match.groups() if part is not None)
         separator = _SEPARATOR.match(self.text, self.at)
         assert separator is not None
         self.at = separator.end()
-        self.value((*key, name))
+        full = (*key, name.lower())
+        earlier, first = self.forget(full), len(self.settings)
+        if self.value(full):
+            self.scopes[-1][name] = self.settings[first:]
+            self.file.twice += [(setting, self.settings[-1]) for setting in earlier]
 
-    def value(self, key: Key) -> None:
+    def forget(self, key: Key) -> list[Setting]:
+        """Drop what was said before under this key; returns the setting itself, if there was one."""
+        if key not in self.known:
+            return []
+        earlier = [setting for setting in self.settings if setting.key == key]
+        self.settings[:] = [s for s in self.settings if s.key[: len(key)] != key]
+        self.known = {setting.key for setting in self.settings}
+        return earlier
+
+    def value(self, key: Key) -> bool:
+        """Read one value and add it; whether there was any."""
         start = self.at
         opening = self.text[start : start + 1]
         if opening in ("{", "["):
@@ -179,45 +209,84 @@ class _Reader:
                 self.block(key)
             else:
                 self.array(key)
-            self.add(key, None, start, self.at)
-            return
+            self.add(key, None, start)
+            return True
         match = _VALUE.match(self.text, start)
         if match is None:
-            return
+            return False
         self.at = match.end()
-        value = next(
-            part
-            for part in (match["dq"], match["sq"], match["block"], match["word"])
-            if part is not None
-        )
-        self.add(key, value, start, self.at, quoted=match["word"] is None)
+        word = match["word"]
+        if word and word.startswith("$") and "\\" not in word and not word.startswith(_BCRYPT):
+            self.variable(key, word, start)
+        elif match["sq"] is not None or match["block"] is not None:
+            self.add(key, match["sq"] or match["block"] or "", start)
+        else:
+            self.add(key, _ESCAPE.sub(_unescaped, word or match["dq"] or ""), start)
+        return True
 
     def array(self, key: Key) -> None:
         position = 0
-        while (character := self.skip()) not in ("", "]"):
+        while self.skip() not in ("", "]"):
             before = self.at
             self.value((*key, position))
             if self.at == before:
                 self.at += 1
             position += 1
-        if character == "]":
-            self.at += 1
+        self.at += 1
+
+    def variable(self, key: Key, word: str, start: int) -> None:
+        """Add what the variable stands for, as if it were written here."""
+        name = word[1:]
+        for scope in reversed(self.scopes):
+            if name in scope:
+                self.repeat(scope[name], key)
+                return
+        pasted = ConfigFile(Path(f"{word} in the environment"), os.environ.get(name, "").strip())
+        pasted.pasted, pasted.included_at = True, (start, self.at)
+        reader = _Reader(pasted, self.seen)
+        if pasted.path in self.seen or not reader.value(key) or reader.at != len(pasted.text):
+            self.add(key, word, start)  # left for the server to explain
+            return
+        self.file.includes.append(pasted)
+        self.repeat(pasted.settings, key)
+
+    def repeat(self, found: list[Setting], key: Key) -> None:
+        """Add settings that were read before, the last with those in its block, under this key."""
+        root = found[-1]
+        for setting in found:
+            after = (self.file, self.at) if setting is root else setting.after
+            moved = replace(setting, key=key + setting.key[len(root.key) :], after=after)
+            self.settings.append(moved)
+            self.known.add(moved.key)
 
     def include(self, key: Key) -> None:
-        self.skip()
-        match = _VALUE.match(self.text, self.at)
+        match = _INCLUDED.match(self.text, self.at)
         if match is None:
             return
         self.at = match.end()
-        target = match["dq"] or match["sq"] or match["word"] or ""
-        path = (self.file.path.parent / target).resolve()
+        target = next(part for part in match.group("dq", "sq", "word") if part is not None)
+        path = (self.file.path.parent / target.lstrip("/")).resolve()  # as nats-server joins them
         included = _read(path, None, key, self.seen)
-        included.included_at = match.span()
+        included.included_at = match.span("file")
         self.file.includes.append(included)
+        self.file.twice += included.twice
+        for found in included.names.values():
+            self.file.twice += [(earlier, found[-1]) for earlier in self.forget(found[-1].key)]
+        self.settings += included.settings
+        self.known |= {setting.key for setting in included.settings}
+        self.scopes[-1].update(included.names)
 
-    def add(self, key: Key, value: str | None, start: int, end: int, quoted: bool = False) -> None:
+    def add(self, key: Key, value: str | None, start: int) -> None:
         line = self.text.count("\n", 0, start) + 1
-        self.file.settings.append(Setting(key, value, start, end, line, quoted))
+        self.settings.append(
+            Setting(key, value, self.file, start, self.at, line, (self.file, self.at))
+        )
+        self.known.add(key)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    byte, character = match.groups()
+    return chr(int(byte, 16)) if byte else _ESCAPED.get(character, character)
 
 
 @dataclass(frozen=True)
@@ -229,7 +298,7 @@ class Edit:
     text: str
 
 
-def apply(text: str, edits: list[Edit]) -> str:
+def apply(text: str, edits: Iterable[Edit]) -> str:
     """The text with every edit made; edits do not overlap and keep the line numbers."""
     for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
         text = text[: edit.start] + edit.text + text[edit.end :]
@@ -239,3 +308,8 @@ def apply(text: str, edits: list[Edit]) -> str:
 def quote(value: str) -> str:
     """The value as a string of the configuration language; a Windows path keeps its backslashes."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def is_true(value: str | None) -> bool:
+    """Whether the server takes a value for "true"."""
+    return (value or "").lower() in ("true", "yes", "on")

@@ -12,7 +12,8 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from labkit.servers import observe, placement
+from labkit.servers import config, listening, observe, placement
+from labkit.servers.config import Key
 from labkit.servers.errors import NotInTimeError, ServerStateError, TopologyError
 from labkit.servers.placement import PlannedServer
 from labkit.servers.probe import Conversation
@@ -72,6 +73,7 @@ def _missing(servers: dict[str, ServerProcess], what: str, timeout: float) -> st
 def conditions(servers: dict[str, ServerProcess]) -> Iterator[Condition]:
     """What must hold, one after another, each with the words for "waiting for …"."""
     yield from _answers(servers)
+    yield "the servers to say where they listen", _holds(listening.refuse_other, servers)
     for server, peers in _routes(servers):
         yield (
             f"routes from {server.name} to {', '.join(sorted(peers))}",
@@ -84,9 +86,25 @@ def conditions(servers: dict[str, ServerProcess]) -> Iterator[Condition]:
             f"gateways from {server.name} to {', '.join(sorted(others))}",
             functools.partial(_has_gateways, server, others),
         )
-    for server, count in _leaves(servers):
-        yield f"{count} leaf links of {server.name}", functools.partial(_has_leaves, server, count)
+    for server, as_leaf, as_hub in _leaves(servers):
+        yield (
+            f"{as_leaf + as_hub} leaf links of {server.name}",
+            functools.partial(_has_leaves, server, as_leaf, as_hub),
+        )
     yield from _jetstream(servers)
+    yield "the servers to listen", _holds(listening.refuse_exposed, servers)
+
+
+def _holds(
+    refuse: Callable[[Iterable[ServerProcess]], None], servers: Mapping[str, ServerProcess]
+) -> Callable[[], bool]:
+    """Whether a function that refuses servers refuses none of these."""
+
+    def holds() -> bool:
+        refuse(servers.values())
+        return True
+
+    return holds
 
 
 def _answers(servers: dict[str, ServerProcess]) -> Iterator[Condition]:
@@ -200,24 +218,39 @@ def _has_gateways(server: ServerProcess, clusters: set[str]) -> bool:
 
 def remotes(planned: PlannedServer) -> list[set[int]]:
     """For each remote of the file's leafnodes block, the loopback ports that it dials, as written."""
-    ports: dict[object, set[int]] = defaultdict(set)
+    return list(_remotes(planned).values())
+
+
+def _remotes(planned: PlannedServer) -> dict[Key, set[int]]:
+    """The same, by the remote's key; without those that the file disables."""
+    ports: dict[Key, set[int]] = defaultdict(set)
     for _, setting in planned.file.everything():
         if setting.key[:2] in (("leafnodes", "remotes"), ("leaf", "remotes")) and setting.value:
             for address in placement.ADDRESS.finditer(setting.value):
-                ports[setting.key[2]].add(int(address["port"]))
-    return list(ports.values())
+                ports[setting.key[:3]].add(int(address["port"]))
+    disabled = _switched_on(planned, "disabled")
+    return {key: found for key, found in ports.items() if key not in disabled}
 
 
-def _leaves(servers: dict[str, ServerProcess]) -> Iterator[tuple[ServerProcess, int]]:
+def _switched_on(planned: PlannedServer, name: str) -> set[Key]:
+    """The keys of the blocks in which this switch is on."""
+    everything = planned.file.everything()
+    return {s.key[:-1] for _, s in everything if s.name == name and config.is_true(s.value)}
+
+
+def _leaves(servers: dict[str, ServerProcess]) -> Iterator[tuple[ServerProcess, int, int]]:
+    """Each server with remotes: how many make it a leaf node, and how many the hub of who it dials."""
     for server in servers.values():
-        count = len(remotes(server.planned))
-        if count:
-            yield server, count
+        dialed = _remotes(server.planned)
+        hubs = len(dialed.keys() & _switched_on(server.planned, "hub"))
+        if dialed:
+            yield server, len(dialed) - hubs, hubs
 
 
-def _has_leaves(server: ServerProcess, count: int) -> bool:
+def _has_leaves(server: ServerProcess, as_leaf: int, as_hub: int) -> bool:
     ends = observe.link_ends(server, "leaf")  # those that it accepted too
-    return sum(end.dialed for end in ends) >= count
+    as_leafs = sum(end.dialed for end in ends)
+    return as_leafs >= as_leaf and len(ends) - as_leafs >= as_hub
 
 
 def _jetstream(servers: dict[str, ServerProcess]) -> Iterator[Condition]:
@@ -297,7 +330,7 @@ def credentials(planned: PlannedServer) -> dict[str, str] | None:
     for _, setting in planned.file.everything():
         if setting.value and setting.name in ("user", "username", "password", "pass"):
             name = "user" if setting.name.startswith("user") else "pass"
-            groups[setting.key[:-1]][name] = planned.file.meant(setting) or ""
+            groups[setting.key[:-1]][name] = setting.value
     usable = [
         login
         for key, login in groups.items()

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from labkit.servers import config, placement, ports, system_account
+from labkit.servers import config, listening, placement, ports, system_account
 from labkit.servers.binary import Binary
 from labkit.servers.blocking import blocking_method
+from labkit.servers.config import ConfigFile
 from labkit.servers.errors import ConfigError, ServerStateError, TopologyError
 from labkit.servers.events import Events
 from labkit.servers.log import Log
@@ -29,6 +30,8 @@ MONITOR_TIMEOUT = 5.0  # seconds
 _FILE_LINE = re.compile(
     r"(?:[^\s:]*[/\\])?(?P<file>[^\s:/\\]+\.conf):(?P<line>\d+)(?::\d+)?:\s*(?P<text>.*)"
 )
+
+_INCLUDED = re.compile(r"error parsing include file '([^']+)', ")
 
 
 class ServerProcess:
@@ -54,7 +57,8 @@ class ServerProcess:
     @property
     def websocket_url(self) -> str:
         """Where clients connect over WebSocket; raises ServerStateError without such a listener."""
-        return f"ws://{self.address('websocket')}"
+        encrypted = self.planned.has("websocket|ws", "tls")
+        return f"{'wss' if encrypted else 'ws'}://{self.address('websocket')}"
 
     def address(self, kind: str) -> str:
         """Host and port of a listener: "client", "http", "cluster", "gateway", "leafnodes", "websocket"."""
@@ -104,6 +108,15 @@ class ServerProcess:
             return "paused" if self._paused else "running"
         return "stopped" if self._process is None or self._asked_to_end else "exited"
 
+    @property
+    def encrypts_first(self) -> bool:
+        """Whether the server is silent until TLS is set up; then clients must not wait for its INFO."""
+        return config.is_true(self._handshake_first)
+
+    @property
+    def _handshake_first(self) -> str | None:
+        return self.planned.setting("tls", "handshake_first|first|immediate")
+
     def launch(self) -> None:
         """Start the process and return at once, before it answers."""
         launch_all([self], self._guard)
@@ -136,7 +149,7 @@ class ServerProcess:
     def answers(self) -> bool:
         """Whether the server greets a client now; raises TopologyError when its process has ended."""
         self.refuse_dead()
-        if self.planned.setting("tls", "handshake_first") not in (None, "false", "no", "off"):
+        if self._handshake_first not in (None, "false", "no", "off"):  # "auto" greets late
             return self._id is not None or self._is_ready()
         server_id = read_info(self.planned.addresses["client"]).get("server_id")
         # The id must be the one in this server's own log: another server may have taken the port.
@@ -193,7 +206,8 @@ class ServerProcess:
         """Give the running server a changed file (or its own once more) without ending connections.
 
         Returns when the server says that it has taken it. Raises ConfigError in the server's own
-        words when it refuses; it then goes on with the file that it had.
+        words when it refuses; it then goes on with the file that it had. Raises TopologyError, and
+        ends the server, when it then listens elsewhere than labkit asked it to.
         """
         self._refuse_paused()
         reload = self._reload_by_signal if sys.platform != "win32" else self._way_without_signal()
@@ -203,14 +217,24 @@ class ServerProcess:
             changed = config.read(before.path, text)
             self.planned.listeners = placement.find_listeners(changed)
             self.planned.file = changed
-            self._place_again(addresses)
+            try:
+                self._place_again(addresses)
+            except ConfigError:
+                self._take_back(before, addresses, old_text)
+                raise
         answer = reload()
         if "Failed" in answer:
             refused = self._in_original_words(answer)
-            self.planned.file, self.planned.addresses = before, addresses
-            self.planned.listeners = placement.find_listeners(before)
-            self.planned.config_path.write_text(old_text, "utf-8")
+            self._take_back(before, addresses, old_text)
             raise ConfigError(f"{self.name} keeps the file that it had: {refused}")
+        listening.refuse_other([self])
+        listening.refuse_exposed([self])
+
+    def _take_back(self, file: ConfigFile, addresses: dict[str, int], copy: str) -> None:
+        """Make the file and its private copy what they were before a reload that failed."""
+        self.planned.file, self.planned.addresses = file, addresses
+        self.planned.listeners = placement.find_listeners(file)
+        self.planned.config_path.write_text(copy, "utf-8")
 
     def _place_again(self, before: dict[str, int]) -> None:
         """Write the private copy of a changed file; listeners keep the ports that they have."""
@@ -342,27 +366,33 @@ class ServerProcess:
     def _in_original_words(self, line: str) -> str:
         """A line of the log without its clock, the private copy's name replaced by the file's own."""
         line = re.sub(r"^\[\d+\] \S+ \S+ ", "", line).removeprefix("nats-server: ").strip()
+        files = self.planned.copies
+        included = _INCLUDED.findall(line)
+        file = files.get(included[-1] if included else "", self.planned.file)
+        line = _INCLUDED.sub("", line)
         found = _FILE_LINE.search(line)
         if found:
-            return self._quote(int(found["line"]), found["text"] or line)
+            file = files.get(found["file"], file)
+            return _quote(file, int(found["line"]), found["text"] or line)
         number = re.search(r"\bon line (\d+)", line)
         if number:
-            return self._quote(int(number[1]), line)
-        text = self.planned.file.text
+            return _quote(file, int(number[1]), line)
         for named in re.findall(r'"([^"]+)"', line):  # what it complains of, where it stands
-            if named in text:
-                return self._quote(text.count("\n", 0, text.index(named)) + 1, line)
+            for file in self.planned.file.files():
+                if named in file.text:
+                    return _quote(file, file.text.count("\n", 0, file.text.index(named)) + 1, line)
         return f"{self.planned.file.path.name}: {line}"
-
-    def _quote(self, number: int, text: str) -> str:
-        file = self.planned.file
-        lines = file.text.splitlines() or [""]
-        number = min(number, len(lines))  # "unexpected end" is told of the lines that labkit added
-        offending = lines[number - 1].strip()
-        return f"{file.path.name}:{number}: {text}" + (f"   | {offending}" if offending else "")
 
     def __repr__(self) -> str:
         return f"<server {self.name}: {self.state}, {self.url}>"
+
+
+def _quote(file: ConfigFile, number: int, text: str) -> str:
+    """What the server says of a line, with the file's name and the line itself."""
+    lines = file.text.splitlines() or [""]
+    number = min(number, len(lines))  # "unexpected end" is told of the lines that labkit added
+    offending = lines[number - 1].strip()
+    return f"{file.path.name}:{number}: {text}" + (f"   | {offending}" if offending else "")
 
 
 def launch_all(servers: Iterable[ServerProcess], guard: Guard) -> None:

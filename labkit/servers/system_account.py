@@ -19,14 +19,14 @@ TIMEOUT = 5.0  # seconds
 def login(file: ConfigFile) -> dict[str, str] | None:
     """A user of the system account whose password the file says in plain words; None if it has none."""
     named = file.find("system_account|system")
-    account = (file.meant(named[1]) if named else None) or DEFAULT
+    account = (named.value if named else None) or DEFAULT
     users: dict[tuple[object, ...], dict[str, str]] = defaultdict(dict)
     for _, setting in file.everything():
         if setting.key[:3] == ("accounts", account.lower(), "users") and setting.value:
             if setting.name in ("user", "username"):
-                users[setting.key[:-1]]["user"] = file.meant(setting) or ""
+                users[setting.key[:-1]]["user"] = setting.value
             elif setting.name in ("password", "pass"):
-                users[setting.key[:-1]]["pass"] = file.meant(setting) or ""
+                users[setting.key[:-1]]["pass"] = setting.value
     for user in users.values():
         if len(user) == 2 and not user["pass"].startswith("$2"):  # a hash is no password
             return user

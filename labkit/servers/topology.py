@@ -15,12 +15,14 @@ from labkit.servers import (
     config,
     contexts,
     credentials,
+    dials,
     faults,
     folders,
     launching,
     placement,
     ports,
     readiness,
+    systems,
 )
 from labkit.servers.blocking import blocking_method
 from labkit.servers.errors import LabError, TopologyError
@@ -62,7 +64,7 @@ class RunningTopology(Mapping[str, ServerProcess]):
         events: Events,
         breaker: faults.Faults | None = None,
         made: credentials.Made | None = None,
-        context: str | None = None,
+        contexts: dict[str, str] | None = None,
     ) -> None:
         self.topology = topology
         self.events = events
@@ -70,9 +72,8 @@ class RunningTopology(Mapping[str, ServerProcess]):
         self._servers, self._guard, self._faults = servers, guard, breaker
         self._program, self._port_map = program, port_map
         self.clients = clients.Clients(topology)
-        self.context = (
-            context  # by which `nats --context …` reaches this lab, where it is installed
-        )
+        self.contexts = contexts or {}  # by which `nats --context …` reaches each server
+        self.context = next(iter(self.contexts.values()), None)
         self.stopped = False
 
     def __getitem__(self, name: str) -> ServerProcess:
@@ -116,6 +117,8 @@ class RunningTopology(Mapping[str, ServerProcess]):
         self._refuse_stopped()
         target = self[server] if server else self._first_running()
         login = self._login(credentials) if credentials is not None else {}
+        if target.encrypts_first:
+            options.setdefault("tls_handshake_first", True)
         try:
             return await self.clients.connect(target, replace=replace, **{**login, **options})
         except clients.RefusedError as error:
@@ -162,7 +165,7 @@ class RunningTopology(Mapping[str, ServerProcess]):
         placed = [server.planned for server in self.values()]
         (planned,) = placement.plan({name: file}, beside=placed)
         known = placement.literal_ports([*placed, planned])
-        placement.refuse_unknown_remotes([planned], known)
+        dials.refuse_nobody([planned], known)
         new = sorted(placement.literal_ports([planned]) - self._port_map.keys())
         free = ports.free_ports(len(new) + len(planned.listeners) + 1)
         port_map = self._port_map | dict(zip(new, free, strict=False))
@@ -403,16 +406,16 @@ def start(
             make_way(name)
         sources = [p if p.is_dir() else p.parent for p in (path, given) if p]
         placement.copy_companions(sources, guard.folder, planned)
-        placement.refuse_unknown_remotes(planned, placement.literal_ports(planned))
+        dials.refuse_nobody(planned, placement.literal_ports(planned))
         forwarded = (ports, links) == ("free", "forwarded") and faults.to_forward(planned)
         breaker, events = faults.Faults(guard) if forwarded else None, Events()
         make = functools.partial(lab_class.server_class, binary=program, guard=guard, events=events)
-        context = _Context(name, next(iter(made.values()), {}), guard)
+        written = _Contexts(name, next(iter(made.values()), {}), guard)
         servers, port_map = launching.launch(
-            planned, make, guard, ports, timeout, breaker, meanwhile=context.write
+            planned, make, guard, ports, timeout, breaker, meanwhile=written.write
         )
         lab = lab_class(
-            name, servers, guard, program, port_map, events, breaker, made, context.name
+            name, servers, guard, program, port_map, events, breaker, made, written.names
         )
         _RUNNING.append(lab)
         return lab
@@ -421,30 +424,37 @@ def start(
         raise
 
 
-class _Context:
-    """The context by which `nats --context …` reaches a lab; its file goes when the lab does."""
+class _Contexts:
+    """The contexts by which `nats --context …` reaches a lab; their files go when the lab does.
+
+    The first server's is called "lab". A leaf node, or whatever else is a NATS system of its own,
+    has another, called "lab-" and its first server. `names` has that of each server.
+    """
 
     def __init__(self, topology: str, login: dict[str, str], guard: Guard) -> None:
         self._topology, self._login, self._guard = topology, login, guard
-        self._path: Path | None = None
-
-    @property
-    def name(self) -> str | None:
-        """What it is called; None while there is none."""
-        return self._path.stem if self._path else None
+        self._paths: dict[str, Path] = {}
+        self.names: dict[str, str] = {}
 
     def write(self, servers: Mapping[str, ServerProcess]) -> None:
-        """Write it with these servers' addresses, where somebody has that command line."""
+        """Write them with these servers' addresses, where somebody has that command line."""
         if not contexts.wanted():
             return
-        urls = ",".join(server.url for server in servers.values())
-        try:
-            path = contexts.write(self._topology, {"url": urls, **self._login}, self._path)
-        except (OSError, contexts.ContextError):
-            return  # a home that cannot be written is no reason not to start
-        if self._path is None:
-            self._guard.also_remove(path)
-        self._path = path
+        for members in systems.systems(servers.values()):
+            first = members[0]
+            known = {**systems.encryption(first), **systems.login(first.planned), **self._login}
+            urls = ",".join(server.url for server in members)
+            before = self._paths.get(first.name)
+            lab = next(iter(self.names.values()), None)
+            name = f"{lab}-{first.name}" if lab else contexts.NAME
+            try:
+                path = contexts.write(name, self._topology, {"url": urls, **known}, before)
+            except (OSError, contexts.ContextError):
+                return  # a home that cannot be written is no reason not to start
+            if before is None:
+                self._guard.also_remove(path)
+            self._paths[first.name] = path
+            self.names |= dict.fromkeys((server.name for server in members), path.stem)
 
 
 def running() -> list[RunningTopology]:

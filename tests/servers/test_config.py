@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from labkit.servers import config, placement
 
 TEXT = """\
@@ -51,7 +53,7 @@ def test_a_private_copy_moves_every_address_the_same_way_and_keeps_the_lines(tmp
         placement.place(server, tmp_path, port_map, iter(range(30000, 30010)))
     hub = servers[0].config_path.read_text()
     assert "listen: 127.0.0.1:20001" in hub
-    assert "http = localhost:20002" in hub
+    assert "http = 127.0.0.1:20002" in hub
     assert "port: 20003, host: 127.0.0.1" in hub
     assert "nats-route://127.0.0.1:20003" in hub
     assert "a:b@127.0.0.1:6223" in hub, "an address that is none of this topology stays"
@@ -87,12 +89,58 @@ def test_a_mark_at_the_beginning_and_foreign_line_ends_do_no_harm():
 
 
 def test_a_variable_stands_for_what_it_was_given(monkeypatch):
-    monkeypatch.setenv("LABKIT_TEST_NAME", "from outside")
-    text = "N: n1\na: $N\nb: { N: inner, c: $N }\nd: $LABKIT_TEST_NAME\ne: '$N'\nf: $2a$x\n"
-    file = config.read(Path("x.conf"), text)
-    meant = {s.key: file.meant(s) for s in file.settings}
-    assert meant[("a",)] == "n1"
-    assert meant[("b", "c")] == "inner"
-    assert meant[("d",)] == "from outside"
-    assert meant[("e",)] == "$N"
-    assert meant[("f",)] == "$2a$x"
+    monkeypatch.setenv("LABKIT_TEST_NAME", "from-outside")
+    monkeypatch.setenv("LABKIT_TEST_BLOCK", "{ x: [1, 'y'] }")
+    text = (
+        "N: n1\na: $N\nb: { N: inner, c: $N }\nd: $LABKIT_TEST_NAME\ne: '$N'\nf: $2a$x\n"
+        "g: $LABKIT_TEST_BLOCK\nh: $b\n"
+    )
+    found = values(text)
+    assert found[("a",)] == "n1"
+    assert found[("b", "c")] == "inner"
+    assert found[("d",)] == "from-outside"
+    assert found[("e",)] == "$N"
+    assert found[("f",)] == "$2a$x"
+    assert found[("g", "x", 1)] == "y"
+    assert found[("h", "c")] == "inner"
+
+
+def test_a_variable_that_the_server_cannot_read_is_left_as_it_is(monkeypatch):
+    for value in ("two words", "", "{ open", "$LABKIT_TEST_LOOP"):
+        monkeypatch.setenv("LABKIT_TEST_LOOP", value)
+        assert values("a: $LABKIT_TEST_LOOP\n")[("a",)].startswith("$"), value
+    assert values("a: $B\nB: 1\n")[("a",)] == "$B", "it is defined too late"
+
+
+def test_the_last_of_what_is_said_twice_counts_and_both_are_known(tmp_path: Path):
+    (tmp_path / "more.conf").write_text("b { d: 5 }\n")
+    (tmp_path / "x.conf").write_text("a: 1\nb { a: 2, c: 3 }\nA: 4\ninclude more.conf\n")
+    file = config.read(tmp_path / "x.conf")
+    found = {setting.key: setting.value for setting in file.settings}
+    assert found == {("a",): "4", ("b", "d"): "5", ("b",): None}
+    assert [(earlier.where, later.where) for earlier, later in file.twice] == [
+        ("x.conf:1", "x.conf:3"),
+        ("x.conf:2", "more.conf:1"),
+    ]
+
+
+# Each line is read by nats-server 2.15 as it stands here; its own reader (conf.ParseFile) says so.
+GRAMMAR = {
+    "a b": {("a",): "b"},
+    "a\n= b": {("a",): "b"},
+    "a: b'\nc: d": {("a",): "b", ("c",): "d"},
+    "a: [x #]\n y // z\n]": {("a", 0): "x", ("a", 1): "y"},
+    "a: (\n one ) two\n)\nb: 1": {("a",): "\n one ) two\n", ("b",): "1"},
+    'a: "x\\x41\\n\\"y"': {("a",): 'xA\n"y'},
+    "a: 127.0.0.1:4222# c": {("a",): "127.0.0.1:4222"},
+    "a: -1\nb: 1.5;c: 1k": {("a",): "-1", ("b",): "1.5", ("c",): "1k"},
+    "a: [1,2]\nb\n]": {("a", 0): "1", ("a", 1): "2]", ("a", 2): "b"},
+    '{ "a": 1, "b": {"c": true} }': {("a",): "1", ("b", "c"): "true"},
+    "'a b': c": {("a b",): "c"},
+    "include: x\n'include' y": {("include",): "y"},
+}
+
+
+@pytest.mark.parametrize("text", GRAMMAR)
+def test_a_text_is_read_as_the_server_reads_it(text: str):
+    assert values(text) == GRAMMAR[text]

@@ -243,15 +243,17 @@ async def test_a_lame_duck_sends_its_clients_away_and_ends():
 
 
 def test_a_cluster_without_quorum_is_told_and_leaves_nothing():
-    lonely = {
-        "n1": "listen: 127.0.0.1:4222\ncluster { name: C1, listen: 127.0.0.1:6222\n"
-        " routes: [nats-route://127.0.0.1:6222, nats-route://localhost.invalid:6223] }\n"
-        "jetstream: enabled"
-    }
-    with pytest.raises(
-        TopologyError, match=r"not usable after 1\.\d* s.*n1 to know JetStream's leader"
-    ):
-        labkit.start(lonely, timeout=1.5)
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections, and is no server
+        port = mute.getsockname()[1]
+        lonely = {
+            "n1": "listen: 127.0.0.1:4222\ncluster { name: C1, listen: 127.0.0.1:6222\n"
+            f" routes: [nats-route://127.0.0.1:6222, nats-route://127.0.0.1:{port}] }}\n"
+            "jetstream: enabled"
+        }
+        with pytest.raises(
+            TopologyError, match=r"not usable after 1\.\d* s.*n1 to know JetStream's leader"
+        ):
+            labkit.start(lonely, timeout=1.5)
 
 
 def test_the_fixtures_work_in_somebody_elses_project_as_the_readme_shows(pytester: pytest.Pytester):
@@ -370,17 +372,17 @@ def test_waiting_for_a_lab_with_a_stopped_server_says_how_to_start_it():
 
 def test_nothing_is_copied_that_the_server_file_does_not_name(tmp_path: Path):
     folder = tmp_path / "home"
-    (folder / "jwt").mkdir(parents=True)
-    (folder / "jwt" / "ACCOUNT.jwt").write_text("what an account may do")
+    folder.mkdir()
     for name in ("notes.txt", "id_rsa", "motd"):
         (folder / name).write_text(name)
     file = folder / "n1.conf"
-    file.write_text("WHERE: ./jwt\n# see notes.txt\nserver_tags: [a, 'motd']\ninclude more.conf\n")
-    (folder / "more.conf").write_text("resolver: { type: full, dir: $WHERE }\n")
+    file.write_text("# see notes.txt\nserver_tags: [a, 'motd']\ninclude more.conf\n")
+    (folder / "more.conf").write_text("WHERE: ./rules\ntls { ca_file: $WHERE }\n")
+    (folder / "rules").write_text("rules")
     (planned,) = placement.plan(folders.read_files(file))
     placement.copy_companions([folder], tmp_path / "run", [planned])
     copied = {p.relative_to(tmp_path / "run" / "config").as_posix() for p in all_files(tmp_path)}
-    assert copied == {"motd", "jwt/ACCOUNT.jwt"}
+    assert copied == {"motd", "rules"}
 
 
 def all_files(folder: Path) -> list[Path]:
