@@ -6,6 +6,7 @@ copies; in a terminal of JupyterLab; and in a cell. `.venv` of the clone is this
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -131,7 +132,7 @@ class Terminal:
         with urllib.request.urlopen(request, timeout=30) as answer:
             name = json.load(answer)["name"]
         address = f"ws://{base}/terminals/websocket/{name}?token={token}"
-        self.socket = websocket.create_connection(address, timeout=PATIENCE)
+        self.socket = websocket.create_connection(address, timeout=1)
 
     def type(self, keys: str, until: str) -> str:
         """Type, and return what is shown up to the pattern `until`."""
@@ -139,8 +140,9 @@ class Terminal:
         shown, deadline = "", time.monotonic() + PATIENCE
         while not re.search(until, shown):
             assert time.monotonic() < deadline, f"{keys!r}: {shown}"
-            kind, *text = json.loads(self.socket.recv())
-            shown += text[0] if kind == "stdout" else ""
+            with contextlib.suppress(websocket.WebSocketTimeoutException):  # look at the deadline
+                kind, *text = json.loads(self.socket.recv())
+                shown += text[0] if kind == "stdout" else ""
         return shown
 
 
