@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import difflib
+import itertools
 import json
 import os
 import re
@@ -23,6 +25,8 @@ from labkit.servers.errors import LabError
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+
+    from labkit.servers.processes import Guard
 
 MARK = "a lab of labkit: "  # begins the description of those that labkit wrote
 NAME = "lab"
@@ -59,33 +63,44 @@ def wanted() -> bool:
         return False
 
 
-def write(name: str, topology: str, settings: dict[str, Any], path: Path | None = None) -> Path:
-    """Write a context for a running lab and return its file.
+def write(
+    name: str,
+    topology: str,
+    settings: dict[str, Any],
+    guard: Guard,
+    path: Path | None = None,
+) -> Path:
+    """Write a context for a running lab and return its file, which goes with the lab.
 
     Where the name is taken, by a context of the user's own or of another lab that runs, it gets
-    "-2" and so on: the other stays as it is. With `path`, the lab's file is written anew.
+    "-2" and so on: the other stays as it is. With `path`, the lab's file is written anew. Raises
+    LabError when the lab has been stopped from elsewhere.
     """
-    content = {"description": f"{MARK}{topology}, pid {os.getpid()}", **settings}
-    path = path or _new_file(name)
+    whose = f"{MARK}{topology}, pid {os.getpid()}, {guard.folder.name}"
+    path = path or _new_file(name, guard)
     try:
-        path.write_text(json.dumps(content, indent=2), "utf-8")
+        path.write_text(json.dumps({"description": whose, **settings}, indent=2), "utf-8")
     except OSError:
         path.unlink(missing_ok=True)
         raise
+    if not guard.folder.exists():  # stopped meanwhile
+        path.unlink(missing_ok=True)
     return path
 
 
-def _new_file(name: str) -> Path:
+def _new_file(name: str, guard: Guard) -> Path:
     """An empty file for a context that only this user can read, of a name that was free."""
-    folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-    number = 1
-    while True:
-        path = folder() / f"{name if number == 1 else f'{name}-{number}'}.json"
-        try:
+    home = folder()
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for number in itertools.count(1):
+        path = home / f"{name if number == 1 else f'{name}-{number}'}.json"
+        if path.exists():
+            continue
+        guard.also_remove(path)
+        with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             return path
-        except FileExistsError:
-            number += 1
+    raise AssertionError("one number is free")
 
 
 def read(name: str | None = None) -> dict[str, Any]:

@@ -194,9 +194,8 @@ class Lab:
                 self.forwarder.end()
             for _, told in running:
                 told.acquire(timeout=END_TIMEOUT)
-            remove_outside(self.folder)
             self.lock.close()
-            remove(self.folder)
+            remove_all(self.folder)
             self.say({"closed": True})
 
 
@@ -258,14 +257,36 @@ def remove(folder):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_outside(folder):
-    """Remove the files elsewhere that the owner has listed: what it wrote for other programs."""
+def listed_outside(folder):
+    """The files elsewhere that the owner has listed, each before it wrote it for other programs."""
     try:
         with open(os.path.join(folder, "also-remove"), encoding="utf-8") as listed:
-            for path in listed.read().splitlines():
-                os.unlink(path)
+            return listed.read().splitlines()
     except OSError:
-        pass  # none listed, or gone already
+        return []
+
+
+def remove_outside(paths, folder):
+    """Remove these files. One that does not name this lab's folder is another's, and stays."""
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                written = file.read()
+            if not written or os.path.basename(folder) in written:
+                os.unlink(path)
+        except OSError:
+            pass  # gone already
+
+
+def remove_all(folder):
+    """Remove a lab's files: also one that the owner writes at this moment.
+
+    The owner looks for the folder after it has written, and then removes its file itself.
+    """
+    paths = listed_outside(folder)
+    remove_outside(paths, folder)
+    remove(folder)
+    remove_outside(paths, folder)
 
 
 class Guard:

@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import re
-import shutil
 import sys
 import tempfile
 import threading
@@ -21,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.servers import warm_guard
+from labkit.servers import guard, warm_guard
 from labkit.servers.errors import LabError
 from labkit.servers.wait import wait_until
 from labkit.servers.warm_guard import WarmGuard
@@ -202,15 +201,15 @@ class Guard:
             return self._changed.wait_for(lambda: process.exit is not None, timeout)
 
     def also_remove(self, path: Path) -> None:
-        """Have this file outside of the run folder removed too, whatever ends the owner.
+        """Have a file outside of the run folder removed too, whatever ends the owner: before it is written.
 
-        Raises LabError when the lab has been stopped from elsewhere; then it is removed now.
+        It must hold the name of the run folder. Raises LabError when the lab has been stopped from
+        elsewhere.
         """
         try:
             with (self.folder / ALSO_REMOVE).open("a", encoding="utf-8") as listed:
                 listed.write(f"{path}\n")
         except FileNotFoundError:
-            path.unlink(missing_ok=True)
             raise self._is_gone() from None
 
     def close(self) -> None:
@@ -390,10 +389,7 @@ def _run_folders() -> Iterator[Path]:
 
 def _remove(folder: Path) -> None:
     """Remove a run folder and what it lists outside of it, as its guard would have."""
-    with contextlib.suppress(OSError):
-        for path in (folder / ALSO_REMOVE).read_text("utf-8").splitlines():
-            Path(path).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    guard.remove_all(str(folder))  # type: ignore[no-untyped-call]
 
 
 def sweep() -> list[Path]:

@@ -448,11 +448,11 @@ class _Contexts:
             lab = next(iter(self.names.values()), None)
             name = f"{lab}-{first.name}" if lab else contexts.NAME
             try:
-                path = contexts.write(name, self._topology, {"url": urls, **known}, before)
+                path = contexts.write(
+                    name, self._topology, {"url": urls, **known}, self._guard, before
+                )
             except (OSError, contexts.ContextError):
                 return  # a home that cannot be written is no reason not to start
-            if before is None:
-                self._guard.also_remove(path)
             self._paths[first.name] = path
             self.names |= dict.fromkeys((server.name for server in members), path.stem)
 
