@@ -295,6 +295,7 @@ class Guard:
     def __init__(self):
         self.labs = {}  # by their folders
         self.listening = self.leaving = False
+        self.serving = True  # until the owner or a signal ends that
 
     def serve(self):
         """Carry out what the owner asks for, until it is gone."""
@@ -342,38 +343,59 @@ class Guard:
         for lab in left:
             lab.end()
 
-    def end_what_is_to_stop(self, *_):
+    def end_what_is_to_stop(self):
         """End the labs in whose folder somebody has left the wish that they stop."""
         for lab in list(self.labs.values()):
             if os.path.exists(os.path.join(lab.folder, "stop")):
                 self.end_soon(lab)
 
-    def leave(self, *_):
-        """Asked to go by the session or the system, take the way that a gone owner opens.
+    def take_no_more(self, *_):
+        """Refuse labs that the owner gives after it could know that this guard is to go."""
+        self.leaving = True
 
-        The pipe ends then. An exception would do, but could also come while a folder is removed.
-        """
+    def leave(self):
+        """Asked to go by the session or the system, take the way that a gone owner opens: the pipe ends."""
         self.leaving = True
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
 
     def listen_for_signals(self):
-        """Once: leave when asked to, and end a lab when somebody wants it to stop."""
+        """Once: leave when asked to, and end a lab when somebody wants it to stop.
+
+        A thread heeds the signals. Python's handlers run in the main thread, between two steps of
+        it, and one that comes just before that thread waits for a request would wait along.
+        """
         if self.listening:
             return
         self.listening = True
         import signal
 
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self.leave)
         signal.signal(signal.SIGINT, lambda *_: None)  # ignoring would be inherited
-        if hasattr(signal, "SIGURG"):
-            signal.signal(signal.SIGURG, self.end_what_is_to_stop)
-            self.end_what_is_to_stop()  # somebody may have asked a moment ago
-        else:
+        if not hasattr(signal, "SIGURG"):
             _thread.start_new_thread(self.keep_looking, ())
+            return
+        heard, told = os.pipe()
+        os.set_blocking(told, False)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        signal.signal(signal.SIGURG, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self.take_no_more)
+        _thread.start_new_thread(self.heed, (heard, _thread.get_ident()))
+        self.end_what_is_to_stop()  # somebody may have asked a moment ago
+
+    def heed(self, heard, main):
+        """Do what signals ask for; `heard` has the number of each."""
+        import signal
+
+        while number := os.read(heard, 1):
+            if number[0] == signal.SIGURG:
+                self.end_what_is_to_stop()
+            elif number[0] in (signal.SIGTERM, signal.SIGHUP):
+                self.leave()
+                while self.serving:  # wake it, again where it was just about to wait
+                    signal.pthread_kill(main, signal.SIGINT)
+                    time.sleep(0.001)
 
     def keep_looking(self):
         """Look again and again for labs that are to stop, where no signal tells of them."""
@@ -387,6 +409,7 @@ def main():
     try:
         guard.serve()
     finally:
+        guard.serving = False
         guard.end_all()
 
 

@@ -77,6 +77,7 @@ class Guard:
         self._changed = threading.Condition()
         self._opened = self._gone = False
         self._early: list[dict[str, Any]] = []  # requests made before the guard had the folder
+        self._outside: list[str] = []  # files elsewhere, see `also_remove`
         self._count, self._owner = 0, os.getpid()
         self.folder = _make_run_folder(label)
         with contextlib.ExitStack() as undo:
@@ -206,6 +207,7 @@ class Guard:
         It must hold the name of the run folder. Raises LabError when the lab has been stopped from
         elsewhere.
         """
+        self._outside.append(str(path))
         try:
             with (self.folder / ALSO_REMOVE).open("a", encoding="utf-8") as listed:
                 listed.write(f"{path}\n")
@@ -228,8 +230,9 @@ class Guard:
                 self._guard.retire(str(self.folder))
         self._guard.forget(str(self.folder))
         if self.folder.exists():  # the guard was killed: do its work
-            self._end_orphans()
             _remove(self.folder)
+        # Also where somebody else removed the folder, and with it the list.
+        guard.remove_outside(self._outside, str(self.folder))  # type: ignore[no-untyped-call]
 
     def hear(self, guard: WarmGuard, event: dict[str, Any]) -> None:
         """Take what the guard says of this lab."""
@@ -254,7 +257,7 @@ class Guard:
         with self._changed:
             if guard is not self._guard:
                 return
-        self._end_orphans()
+        _end_orphans(self.folder)
         with self._changed:
             self._end_all()
             self._changed.notify_all()
@@ -287,17 +290,6 @@ class Guard:
             f"the guard of this lab is gone{': ' + reason if reason else ''}; "
             "its servers are stopped. Start the lab again."
         )
-
-    def _end_orphans(self) -> None:
-        """Kill what a killed guard left running (elsewhere than on Linux, where it cannot)."""
-        orphans = [process for process in self._processes.values() if process.alive]
-        if not orphans:
-            return
-        import psutil
-
-        for process in orphans:
-            with contextlib.suppress(psutil.Error):
-                process.control().kill()
 
 
 def _make_run_folder(label: str) -> Path:
@@ -387,8 +379,22 @@ def _run_folders() -> Iterator[Path]:
                 yield folder
 
 
+def _end_orphans(folder: Path) -> None:
+    """Kill what a killed guard left running of this run folder.
+
+    Elsewhere than on Linux it leaves all; on Linux a process that it had started an instant before.
+    """
+    import psutil
+
+    for process in psutil.process_iter(["cmdline"]):
+        if process.pid != os.getpid() and str(folder) in " ".join(process.info["cmdline"] or ()):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
 def _remove(folder: Path) -> None:
-    """Remove a run folder and what it lists outside of it, as its guard would have."""
+    """End what is left of a run and remove its folder, with what that lists outside of it."""
+    _end_orphans(folder)
     guard.remove_all(str(folder))  # type: ignore[no-untyped-call]
 
 
