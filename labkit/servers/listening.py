@@ -28,12 +28,19 @@ _PAGES = {  # the kind of a listener, and where /varz tells of it: the object, i
 
 
 def refuse_other(servers: Iterable[ServerProcess]) -> None:
-    """Raise TopologyError for a server that listens elsewhere than its private copy says."""
+    """Raise TopologyError for a server that listens elsewhere than its private copy says.
+
+    Where the system's list of its sockets is what the copy asks for, /varz has nothing to add.
+    """
     for server in servers:
+        asked = {(LOOPBACK, port) for port in server.planned.addresses.values()}
+        if server.pid and set(sockets.listening(server.pid)) == asked:
+            continue
         for kind, address in _told(server.monitor("varz")).items():
             port = server.planned.addresses.get(kind)
             if address != f"{LOOPBACK}:{port}":
                 _refuse(server, f"its {kind} listener is on {address}", kind)
+        refuse_exposed([server])
 
 
 def _told(varz: dict[str, Any]) -> dict[str, str]:

@@ -7,6 +7,7 @@ loopback. Starts nothing.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections import defaultdict
@@ -456,7 +457,9 @@ def copy_companions(
 
 def _is_named(source: Path, name: str) -> bool:
     """Whether a value names a companion in `source`, like ./certs/ca.pem."""
+    if not name or len(name) >= LONGEST_PATH or not os.path.isfile(os.path.join(source, name)):  # noqa: PTH113, PTH118 - quick
+        return False
     path = Path(name)
-    if not name or len(name) >= LONGEST_PATH or path.is_absolute() or ".." in path.parts:
+    if path.is_absolute() or ".." in path.parts:
         return False
     return (source / path).is_file() and (source / path).stat().st_size <= LARGEST_COMPANION

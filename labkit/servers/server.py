@@ -153,7 +153,11 @@ class ServerProcess:
             return self._id is not None or self._is_ready()
         server_id = read_info(self.planned.addresses["client"]).get("server_id")
         # The id must be the one in this server's own log: another server may have taken the port.
-        if self._id is None and server_id and self.log.since_start(f"ID: +{server_id}"):
+        if (
+            self._id is None
+            and server_id
+            and any(server_id in n for n in self.log.since_start("ID:"))
+        ):
             self._id = server_id  # kept, for the log goes on and forgets its beginning
         return server_id is not None and server_id == self._id
 
@@ -228,7 +232,6 @@ class ServerProcess:
             self._take_back(before, addresses, old_text)
             raise ConfigError(f"{self.name} keeps the file that it had: {refused}")
         listening.refuse_other([self])
-        listening.refuse_exposed([self])
 
     def _take_back(self, file: ConfigFile, addresses: dict[str, int], copy: str) -> None:
         """Make the file and its private copy what they were before a reload that failed."""
