@@ -25,6 +25,7 @@ TOGETHER = re.compile(  # a notebook, an exercise, a module, a topology that is 
     r"(notebooks/.*\.ipynb)"
     r"|(tests/course/test_exercise_proofs\.py)::.*(\[\d+\.\w+-)"
     r"|(tests/room/test_simulated_room\.py)"
+    r"|(tests/browser/test_slides\.py)"
     r"|(tests/views/test_topology_map\.py)::.*(\[[a-z].*)"
 )
 

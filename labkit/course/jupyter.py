@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from labkit.course import kernel
+from labkit.course import kernel, slides
 from labkit.course.store import HIDDEN, WORKSPACE_VARIABLE
 from labkit.course.workspace import LAUNCHER
 from labkit.servers import ports
@@ -141,6 +141,7 @@ def _command(folder: Path, port: int) -> list[str]:
         "--LabApp.extension_manager=readonly",
         *_terminal_options(),
         *(f"--ContentsManager.hide_globs={name}" for name in NOT_LISTED),
+        *slides.jupyter_options(),
     ]
 
 
@@ -157,7 +158,7 @@ def _settings(folder: Path) -> Path:
     settings = folder / HIDDEN / "lab-settings"
     settings.mkdir(parents=True, exist_ok=True)
     quiet = {"fetchNews": "false", "checkForUpdates": False}
-    overrides = {"@jupyterlab/apputils-extension:notification": quiet}
+    overrides = {"@jupyterlab/apputils-extension:notification": quiet, **slides.SETTINGS}
     (settings / "overrides.json").write_text(json.dumps(overrides), "utf-8")
     return settings
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from labkit.course import minutes
+from labkit.course import minutes, slides
 from labkit.servers.errors import LabError
 from labkit.views.live import STATIC
 
@@ -252,7 +252,7 @@ def _text_in(output: Any) -> str:
 
 def is_slides(path: Path) -> bool:
     """Whether a notebook is a lecture: whether its cells say how they stand on slides."""
-    return any("slideshow" in cell.metadata for cell in read(path).cells)
+    return any(map(slides.slide_type, read(path).cells))
 
 
 # --- running -----------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ def main(arguments: list[str]) -> int:
 
 
 def strip(notebook: Notebook, name: str) -> Notebook:
-    """The learner's copy: solutions replaced by a placeholder, outputs and counts gone."""
+    """The learner's copy: solutions replaced by a placeholder, outputs and counts gone, notes folded."""
     import nbformat
 
     notebook = nbformat.from_dict(notebook)
@@ -336,6 +336,7 @@ def strip(notebook: Notebook, name: str) -> Notebook:
         if cell.cell_type == "code":
             cell.source = strip_source(cell.source, f"{name}, cell {position}")
             cell.outputs, cell.execution_count = [], None
+    slides.fold_notes(notebook)
     return notebook
 
 

@@ -344,6 +344,7 @@ def test_slides_are_served_with_all_that_they_need(tmp_path: Path):
         wanted = re.findall(r'(?:src|href)="([^"]+\.(?:js|css)[^"]*)"', html)
         assert wanted
         assert not [address for address in wanted if address.startswith(("http", "//"))]
+        assert '"load": "static/slides.js", "name": "labkit-slides"' in html
     finally:
         page.process.send_signal(signal.SIGTERM)
         page.process.communicate(timeout=20)
