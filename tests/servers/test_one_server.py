@@ -256,7 +256,7 @@ def test_servers_end_with_a_killed_guard_also_when_their_owner_cannot_do_anythin
         finally:
             owner.kill()
     for left in own_temp.iterdir():  # the next start sweeps it: the test below
-        shutil.rmtree(left)
+        processes._remove(left)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts by Linux's own means")
