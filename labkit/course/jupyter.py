@@ -100,9 +100,9 @@ def _serve_on(port: int, folder: Path, browser: bool, page: str) -> int:
         except (JupyterError, NotInTimeError) as error:
             _end(server)
             writer.join(STOP_TIMEOUT)
-            kind = JupyterError if ports.is_free(port) else _PortTakenError
-            raise kind(
-                f"{error} (exit code {server.returncode}). The end of {log}:\n{_tail(log)}"
+            said = _tail(log)
+            raise (_PortTakenError if _was_taken(port, said) else JupyterError)(
+                f"{error} (exit code {server.returncode}). The end of {log}:\n{said}"
             ) from None
         except KeyboardInterrupt:
             _tell("\nstopping JupyterLab and its notebooks …")
@@ -237,6 +237,11 @@ def _write_log(server: subprocess.Popen[bytes], path: Path) -> None:
     with contextlib.closing(kept), server.stdout:
         while line := server.stdout.readline(LOG_SIZE // 10):
             kept.emit(logging.makeLogRecord({"msg": line.decode(errors="replace").rstrip()}))
+
+
+def _was_taken(port: int, said: str) -> bool:
+    """Whether JupyterLab met another program on its port, which may have left it again by now."""
+    return f"port {port} is not available" in said or not ports.is_free(port)
 
 
 def _tail(log: Path) -> str:

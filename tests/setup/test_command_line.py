@@ -19,6 +19,7 @@ import pytest
 import labkit
 from labkit import cli
 from labkit.course import jupyter, workspace
+from labkit.servers import ports
 from labkit.servers.wait import wait_until
 
 SCRIPTS = sysconfig.get_path("scripts")
@@ -252,6 +253,12 @@ def test_a_port_that_somebody_else_takes_meanwhile_is_passed_over(
     first, second = chosen
     assert f"http://127.0.0.1:{second}/lab/tree/" in capsys.readouterr().out
     assert first != second
+
+
+def test_a_port_that_is_free_again_was_taken_all_the_same():
+    (port,) = ports.free_ports(1)
+    assert jupyter._was_taken(port, f"could not be started because port {port} is not available.")
+    assert not jupyter._was_taken(port, "No module named jupyterlab")
 
 
 def end_soon() -> bool:
