@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import sys
@@ -334,17 +335,20 @@ class ServerProcess:
             return
         self.expect_end()
         self._events.note(how, self.name)
-        control = process.control()
-        if how == "kill":
-            control.kill()  # also when it is paused: it must not act once more
-        else:
-            if self._paused:
-                control.resume()
-            control.terminate()
-        self._paused = False
-        if not self._guard.wait_exit(process, STOP_TIMEOUT):
-            control.kill()
-            self._guard.wait_exit(process, STOP_TIMEOUT)
+        import psutil
+
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends by itself at this moment
+            control = process.control()
+            if how == "kill":
+                control.kill()  # also when it is paused: it must not act once more
+            else:
+                if self._paused:
+                    control.resume()
+                control.terminate()
+            self._paused = False
+            if not self._guard.wait_exit(process, STOP_TIMEOUT):
+                control.kill()
+        self._guard.wait_exit(process, STOP_TIMEOUT)
 
     def why_it_ended(self) -> str:
         """What the server said before it ended, with its own file's name and line, and the next step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -250,9 +251,9 @@ def test_a_port_that_somebody_else_takes_meanwhile_is_passed_over(
         monkeypatch.setattr(jupyter, "_open", lambda _url, _opener: end_soon())
         monkeypatch.setattr(jupyter, "_has_screen", lambda: True)
         assert jupyter.serve(tmp_path, None, browser=True) == 0
-    first, second = chosen
-    assert f"http://127.0.0.1:{second}/lab/tree/" in capsys.readouterr().out
-    assert first != second
+    first, *_, last = chosen  # the next may be taken as well
+    assert f"http://127.0.0.1:{last}/lab/tree/" in capsys.readouterr().out
+    assert first != last
 
 
 def test_a_port_that_is_free_again_was_taken_all_the_same():
@@ -284,7 +285,9 @@ def test_the_token_stands_in_no_command_line(monkeypatch, tmp_path: Path):
         assert token in html
         assert token not in command
         assert rights.startswith("-rw-------")
-        assert not any(token in " ".join(process.cmdline()) for process in page.family())
+        for process in page.family():
+            with contextlib.suppress(psutil.NoSuchProcess):  # a zombie too
+                assert token not in " ".join(process.cmdline())
         opener = Path(command.removeprefix("file://"))
         assert opener.exists()
     finally:

@@ -79,7 +79,13 @@ async def batched_publisher(look: Look) -> None:
         library = LIBRARY_COUNT / (time.perf_counter() - began)
         before = look.server.monitor("varz")["in_msgs"]
         raw = RAW_COUNT / await _published(look, "wire.raw", b"x" * 16, RAW_COUNT)
-        fewest = min(fewest, look.server.monitor("varz")["in_msgs"] - before)
+        for _ in range(
+            3
+        ):  # the server counts a read whole, just after it has answered the PING in it
+            counted = look.server.monitor("varz")["in_msgs"] - before
+            if counted >= RAW_COUNT:
+                break
+        fewest = min(fewest, counted)
         rounds.append((raw / library, library, raw))
     look.expect(fewest == RAW_COUNT, "counted", all=RAW_COUNT, fewest=fewest)
     ratio, library, raw = sorted(rounds)[1]

