@@ -36,11 +36,17 @@ async def call(name: str, function: Callable[..., Awaitable[Any]], *arguments: A
 
     async def guarded() -> Any:
         try:
-            return await function(*arguments)
+            value = function(*arguments)
+            if inspect.isawaitable(value):
+                return await value
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as end:
             if given_up:  # cancelled from here
                 raise
-            raise RuntimeError(type(end).__name__) from end  # else it would end check or kernel
+            raise _EndedError(
+                f"raised {type(end).__name__}"
+            ) from end  # else it ends check or kernel
+        kind = f"an object of type {type(value).__name__}"
+        raise _EndedError(f"returned {kind} at once: begin it with `async def`, and don't `yield`")
 
     began, given_up = time.monotonic(), False
     with _interrupted_when_held():
@@ -56,10 +62,14 @@ async def call(name: str, function: Callable[..., Awaitable[Any]], *arguments: A
     return Called(None, _told(name, error), took) if error else Called(task.result(), "", took)
 
 
+class _EndedError(Exception):
+    """Says how the learner's function ended, where it returned no value and raised no plain exception."""
+
+
 def _told(name: str, error: BaseException) -> str:
     """What the learner's function raised, on one line and not too long."""
-    error = error.__cause__ if isinstance(error.__cause__, BaseException) else error
-    text = " ".join(f"{name} raised {type(error).__name__}: {error}".split())[:300]
+    raised = "" if isinstance(error, _EndedError) else f"raised {type(error).__name__}: "
+    text = " ".join(f"{name} {raised}{error}".split())[:300].removesuffix(":")
     empty = isinstance(error, json.JSONDecodeError) and not error.doc
     nobody = ". It read an empty message: that is how the server answers where nobody listens"
     return text + nobody if empty else text
@@ -123,6 +133,6 @@ async def call_in_thread(
     except TimeoutError:
         ident = ctypes.c_ulong(thread.ident or 0)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(SystemExit))
-        waits = "does it wait for an answer that the server does not give?"
+        waits = "does it loop for ever, or wait for answers that the server does not give?"
         return Called(None, f"{name} did not come back within {limit:g} s; {waits}", limit)
     return ended[0]

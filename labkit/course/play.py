@@ -55,12 +55,16 @@ async def hosts(look: Look, who: Iterable[str]) -> dict[str, NatsClient]:
 
 
 def function(look: Look, name: str, answer: Any) -> Callable[..., Awaitable[Any]]:
-    """The learner's `async def`, which the check was given; "not yet" where it was given none."""
+    """The learner's `async def`, which the check was given; "not yet" where it was given none.
+
+    A lambda may give back such a call, so plain functions pass here: `call` says what they gave.
+    """
     if inspect.iscoroutine(answer):
         answer.close()
         look.need(False, "called_already", name=name)
     call = getattr(answer, "__call__", None)  # noqa: B004 - an object that is called is as good
-    look.need(any(map(inspect.iscoroutinefunction, (answer, call))), "no_function", name=name)
+    awaited = any(map(inspect.iscoroutinefunction, (answer, call)))
+    look.need(awaited or inspect.isfunction(answer), "no_function", name=name)
     return cast("Callable[..., Awaitable[Any]]", answer)
 
 

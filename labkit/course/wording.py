@@ -11,9 +11,12 @@ LONGEST_SHOWN, MOST_SHOWN = 60, 12  # characters of a value, and items of a list
 
 
 def in_words(value: Any) -> str:
-    """How a fact reads: a text as it is, 2,000 with its comma, several with commas, the rest cut short."""
+    """How a fact reads: a text as it is, 2,000 with its comma, several with commas, the rest cut short.
+
+    A text with a line end or spaces around it is shown as Python shows it.
+    """
     if isinstance(value, str):
-        return value
+        return value if value.isprintable() and value == value.strip() else repr(value)
     if isinstance(value, int | float):
         return f"{value:,}" if isinstance(value, int) else f"{value:g}"
     if isinstance(value, set | frozenset):
@@ -61,7 +64,8 @@ class Raised:
             said = f"{type(error).__name__}: {error}"
             # what nats-py comes to say when it is given a str, an int or a message to send
             if "to bytes" in said or "has no len()" in said:
-                said += ". A payload is bytes: text.encode()"
+                said += ". A payload is bytes: "
+                said += "message.data" if "'Msg'" in said else "text.encode()"
             elif "'int' object has no attribute 'strip'" in said:
                 said += '. The value of a header is a text: "400"'
             return f"; a callback raised {said}"

@@ -239,7 +239,7 @@ async def test_a_check_that_is_run_again_after_the_drain(lab: labkit.Lab):
 
     assert "2,000 of 2,000" in await said(labkit.check("1.5", drain_one), "right")
     text = await said(labkit.check("1.5", drain_one), "wrong")
-    assert "2 workers listen on resize, not three. Run the exercise's cell once more" in text
+    assert "only these do: worker-1, worker-3. Run the exercise's cell once more" in text
 
 
 async def test_ticks_that_have_come_already(lab: labkit.Lab):

@@ -33,6 +33,7 @@ async def reports_errors(look: Look) -> None:
     pieces = [(sku, n) for sku in PRICES for n in (1, 3, play.chance.randint(4, 90))]
     unknown = [_order("Z-9", 1), _order(play.names(1)[0], 2)]
     totals = {_order(sku, n): str(PRICES[sku] * n).encode() for sku, n in pieces}
+    totals[_order("A-7", "2")] = str(PRICES["A-7"] * 2).encode()  # `int` takes a text
     asked = [*totals, *unknown, *NOT_ORDERS]
     answers = await play.ask_all(look, "price.total", play.chance.sample(asked, len(asked)))
     silent = [order.decode() or "an empty message" for order in asked if not answers[order]]
@@ -42,7 +43,7 @@ async def reports_errors(look: Look) -> None:
     twice = [order.decode() for order in asked if len(answers[order]) > len(found)]
     look.expect(not twice, "once", twice=twice)
     wrong = [
-        f"{order.decode()} got {_described(answer)}, not {total.decode()}"
+        f"{order.decode()} got {_described(answer, '')}, not {total.decode()}"
         for order, total in totals.items()
         for answer in answers[order][:1]
         if answer.headers or answer.data != total
@@ -50,33 +51,32 @@ async def reports_errors(look: Look) -> None:
     look.expect(not wrong, "totals", cases=wrong)
     for code, what, orders in (
         ("404", "an unknown sku", unknown),
-        ("400", "what is no order", NOT_ORDERS),
+        ("400", "a request that isn't an order", NOT_ORDERS),
     ):
         wrong = [
             f"{order.decode() or '(nothing)'} got {_described(answer)}"
             for order in orders
-            for answer in answers[order][:1] or [None]
+            for answer in answers[order][:1]
             if not _refused(answer, code)
         ]
-        look.expect(not wrong, "code", what=what, code=code, cases=wrong)
+        if any(answers[order] for order in orders):
+            look.expect(not wrong, "code", what=what, code=code, cases=wrong)
 
 
-def _order(sku: str, quantity: int) -> bytes:
+def _order(sku: str, quantity: int | str) -> bytes:
     return json.dumps({"sku": sku, "quantity": quantity}).encode()
 
 
 def _refused(answer: Any, code: str) -> bool:
-    headers = (answer and answer.headers) or {}
+    headers = answer.headers or {}
     return headers.get("Nats-Service-Error-Code") == code and bool(
         headers.get("Nats-Service-Error")
     )
 
 
-def _described(answer: Any) -> str:
-    if answer is None:
-        return "no answer"
+def _described(answer: Any, bare: str = " without headers") -> str:
     headers = f"the headers {shortened(answer.headers)}"
-    return headers if answer.headers else f"{shortened(answer.data)} without headers"
+    return headers if answer.headers else f"{shortened(answer.data)}{bare}"
 
 
 async def drained_under_load(look: Look) -> None:
@@ -84,7 +84,8 @@ async def drained_under_load(look: Look) -> None:
     drain_one = play.function(look, "drain_one", look.answer)
     workers = {s.cid for s in await _resizing(look)}
     look.need(workers, "none")
-    look.must(len(workers) == 3, "three", workers=workers)
+    who = [c.name for c in await look.connections() if c.cid in workers]
+    look.must(len(who) == 3, "three", wrong="more" if len(who) > 3 else "", who=who)
     others = await look.others_on("resize", but=workers)
     look.must(not others, "others", others=others)
     caller, mark = await look.connect(), play.names(1)[0]
@@ -106,8 +107,8 @@ async def drained_under_load(look: Look) -> None:
     left = workers - {s.cid for s in await _resizing(look)}
     got = {cid: after[cid].out_msgs - before[cid].out_msgs for cid in workers}
     delivered, busy, ended = sum(got.values()), sum(map(bool, got.values())), load.ended
-    look.expect(not called.problem, "called", problem=called.problem)
-    look.expect(len(left) == 1, "left", left=len(left) or "none")
+    look.must(not called.problem, "called", problem=called.problem)
+    look.expect(len(left) == 1, "left", wrong="" if left else "stayed", left=left)
     wrong, right = (
         "copied" if delivered > REQUESTS else "shared",
         delivered <= REQUESTS and busy == 3,
@@ -166,7 +167,9 @@ async def _asked(
     pair = isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], dict)
     pair = pair and isinstance(value[1], set | frozenset | list | tuple)
     look.must(pair, "pair", value=value)
-    look.must(len(stores.heard) == 1, "one", heard=stores.heard)
+    look.must(
+        len(stores.heard) == 1, "one", wrong="" if stores.heard else "unheard", heard=stores.heard
+    )
     await look.lab.clients.settle()
     inbox = stores.heard[0].reply
     look.must(all(s.subject != inbox for s in await look.hearing(inbox)), "inbox")
@@ -184,10 +187,10 @@ async def answers_in_capitals(look: Look) -> None:
         for name, n in zip(play.names(4), play.numbers(4), strict=True)
     ]
     answers = await play.ask_all(look, "shout", asked)
-    silent = [words.decode() for words in asked if not answers[words]]
+    silent = [repr(words.decode()) for words in asked if not answers[words]]
     look.must(len(silent) < len(asked), "none", asked=asked)
     look.expect(not silent, "all", asked=asked, silent=silent)
-    twice = [words.decode() for words in asked if len(answers[words]) > 1]
+    twice = [repr(words.decode()) for words in asked if len(answers[words]) > 1]
     look.expect(not twice, "once", twice=twice)
     wrong = [
         f"{words.decode()!r} got {shortened(answer.data)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 
 from labkit.course import play
 from labkit.course.look import CLIENT_NAME, Look
@@ -48,12 +49,14 @@ async def roll_call(look: Look) -> None:
     look.need(listening, "deaf")
     groups = {s.queue for s in listening if s.queue}
     look.expect(not groups, "group", groups=groups)
-    for _ in range(CALLS):
+    other, elsewhere = f"room.{play.names(1)[0]}", await look.listen(visitor.new_inbox(), visitor)
+    await visitor.publish(other, reply=elsewhere.subject)
+    for number in range(1, CALLS + 1):
         inbox = await look.listen(visitor.new_inbox(), visitor)
         await visitor.publish("room.rollcall", reply=inbox.subject)
         names = await inbox.take(len(people) + 1)
-        others = [name for name in names if name not in people]
-        look.must(others, "nothing", names=names)
+        others = list((Counter(names) - Counter(people)).elements())
+        look.must(others, "nothing", names=names, number=number, calls=CALLS)
         wrong = {"": "empty", "me": "word"}.get(others[0].strip(), "answered")
         if others[0] != me:
             look.must(False, "answered", wrong=wrong, answer=others[0], me=me)
@@ -61,6 +64,8 @@ async def roll_call(look: Look) -> None:
             look.must(False, "once", others=others)
     look.expect(True, "answered", people=people, me=me)
     look.expect(True, "once", calls=CALLS)
+    answered = [m for m in elsewhere.messages if not (m.headers or {}).get("Status")]
+    look.expect(not answered, "elsewhere", subject=other)
 
 
 async def lottery(look: Look) -> None:
@@ -89,33 +94,41 @@ async def chat(look: Look) -> None:
     me, people = play.name_in_the_room(look), look.room.neighbours
     visitor = look.mine(await look.room.visitor(CLIENT_NAME))
     look.need(await look.hearing("room.chat.inspector", look.room.seat), "deaf")
-    callers = play.names(CALLS, but=[me, *people])
-    ours = {f"room.chat.{name}" for name in [*people, *callers]}
+    callers = play.names(2, but=[me, *people])
+    neighbours = {f"room.chat.{name}" for name in people}
     ears = [await look.listen(subject, visitor) for subject in ("room.chat.>", "room.chat")]
 
     async def said_after(caller: str, text: str) -> list[tuple[str, str]]:
-        """What was said after a line of the caller's, but for the neighbours' talk."""
+        """What was said after a line of the caller's, but for the neighbours' talk; a flood ends the check."""
         for ear in ears:
             ear.messages.clear()
         await visitor.publish(f"room.chat.{caller}", text.encode())
         await ears[0].take(2, patience=0.5)
         found = [(m.subject, m.data.decode(errors="replace")) for e in ears for m in e.messages]
-        return [
+        said = [
             (subject, line)
             for subject, line in found
-            if subject not in ours and not people & set(re.findall(r"[\w-]+", line))
+            if subject not in neighbours
+            and not people & set(re.findall(r"[\w-]+", line))
+            and (subject, line) != (f"room.chat.{caller}", text)
         ]
-
-    for caller, text in zip(callers, ("is {} here?", "{}!", "I look for {}, please"), strict=True):
-        said = await said_after(caller, text.format(me))
-        look.must(said, "nothing", caller=caller, text=text.format(me))
         if len(said) > FLOOD:
             await play.close_who_hears(look, "room.chat.inspector")
             look.must(False, "flood")
+        return said
+
+    calls = ((0, "is {} here?"), (1, "{}!"), (0, "I look for {}, please"))
+    for caller, text in ((callers[n], text.format(me)) for n, text in calls):
+        said = await said_after(caller, text)
+        look.must(said, "nothing", caller=caller, text=text)
         look.lines.clear()  # what was met at the last call
         subjects, line = {subject for subject, _ in said}, said[0][1]
-        look.must(subjects == {f"room.chat.{me}"}, "place", me=me, subjects=subjects, calls=CALLS)
+        look.must(subjects == {f"room.chat.{me}"}, "place", me=me, subjects=subjects, calls=calls)
+        named = any(caller in line for _, line in said)
+        look.must(named, "caller", line=line, caller=caller)
         look.must(len(said) == 1, "once", said=said)
-        look.must(caller in line, "caller", line=line)
-    unasked = [await said_after(caller, "anybody for tea?") for caller in callers[:2]]
-    look.expect(not any(unasked), "quiet", text="anybody for tea?")
+    for caller, text in ((callers[0], "tell me, what is for tea?"), (me, f"I am {me}")):
+        wrong = "self" if caller == me else ""
+        if (wrong or me not in text) and await said_after(caller, text):
+            look.must(False, "quiet", wrong=wrong, text=text)
+    look.expect(True, "quiet")

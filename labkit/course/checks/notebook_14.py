@@ -12,6 +12,7 @@ from labkit.course.look import Look
 
 READING_TIME = 0.5  # seconds for the server to read what was sent on a plain socket
 WANTED_RATIO = 3.0
+MOST_ROUNDS = 7
 LIBRARY_COUNT, RAW_COUNT = 60_000, 300_000  # messages a round, about 0.1 s each
 CALL_TIMEOUT = 8.0  # seconds for the learner's function, in each call
 ODD = " Grüße\r\n+OK".encode()  # more bytes than letters, and a line end
@@ -30,7 +31,8 @@ async def three_ticks(look: Look) -> None:
     wrong = "one" if subscriptions else "none"
     look.must(len(subscriptions) == 1, "one", wrong=wrong, subscriptions=subscriptions)
     limit, subject = subscriptions[0].max, subscriptions[0].subject
-    look.expect(limit == 3, "limit", wrong="limit" if limit else "endless", limit=limit)
+    look.must(subject == "ticks.*", "subject", subject=subject)
+    look.must(limit == 3, "limit", wrong="limit" if limit else "endless", limit=limit)
     probe, ticks = await look.connect(), play.chance.randint(4, 9)
     for other in ("ticks", f"ticks.{ticks}.late", "Ticks.1"):
         await probe.publish(other, b"no tick")
@@ -40,8 +42,7 @@ async def three_ticks(look: Look) -> None:
     (after,) = [c for c in await look.connections(state="all") if c.cid == connection.cid]
     look.must(not after.reason, "open", reason=after.reason)
     delivered = after.out_msgs - connection.out_msgs
-    look.expect(delivered == 3, "sent", ticks=ticks, delivered=delivered, subject=subject)
-    look.expect(subject == "ticks.*", "subject", subject=subject)
+    look.expect(delivered == 3, "sent", ticks=ticks, delivered=delivered)
     look.expect(not after.subscriptions, "gone")
 
 
@@ -53,7 +54,7 @@ async def _need_by_hand(look: Look) -> None:
     gone = [c for c in await look.connections(state="closed") if not c.lang][-1:]
     named = any(c.name == "by-hand" for c in gone)
     for closed in gone:
-        ours = closed.reason == "Client Closed"
+        ours = closed.reason in ("Client Closed", "Read Error")  # an error where INFO was not read
         look.need(not (ours and named), "closed")
         whose = "by-hand was connected, and" if named else "your connection is gone:"
         look.need(ours, "refused", whose=whose, reason=closed.reason)
@@ -70,8 +71,9 @@ async def batched_publisher(look: Look) -> None:
         if not all(met for met, _ in look.lines):
             return
     del look.lines[2:]  # of the second delivery, which was as good
-    rounds, fewest, client = [], RAW_COUNT, await look.connect()
-    for _ in range(3):
+    rounds: list[tuple[float, float, float]] = []
+    fewest, client = RAW_COUNT, await look.connect()
+    while len(rounds) < 3 or (len(rounds) < MOST_ROUNDS and _undecided(rounds)):
         began = time.perf_counter()
         for _ in range(LIBRARY_COUNT):
             await client.publish("wire.library", b"x" * 16)
@@ -88,9 +90,15 @@ async def batched_publisher(look: Look) -> None:
         fewest = min(fewest, counted)
         rounds.append((raw / library, library, raw))
     look.expect(fewest == RAW_COUNT, "counted", all=RAW_COUNT, fewest=fewest)
-    ratio, library, raw = sorted(rounds)[1]
-    fast = ratio >= WANTED_RATIO
-    look.expect(fast, "fast", wanted=WANTED_RATIO, ratio=ratio, library=library, raw=raw)
+    ratio, library, raw = sorted(rounds)[len(rounds) // 2]
+    fast, wanted = ratio >= WANTED_RATIO, WANTED_RATIO
+    look.expect(fast, "fast", wanted=wanted, ratio=ratio, library=library, raw=raw, rounds=rounds)
+
+
+def _undecided(rounds: list[tuple[float, float, float]]) -> bool:
+    """Whether some rounds were fast enough, but not most: this computer has other things to do."""
+    fast = sum(ratio >= WANTED_RATIO for ratio, _, _ in rounds)
+    return 0 < fast <= len(rounds) // 2
 
 
 async def _published(look: Look, subject: str, payload: bytes, count: int) -> float:
@@ -117,4 +125,4 @@ async def _expect_delivery(look: Look, subject: str, payload: bytes, count: int)
     facts = {"count": count, "arrived": arrived, "reason": reason}
     look.expect(arrived == count, "arrived", wrong=wrong, **facts)
     strange = [m.data for m in heard.messages if m.data != payload][:1]
-    look.expect(not strange, "payload", payload=payload, strange=strange)
+    look.expect(not strange, "payload", payload=payload, strange=strange[0] if strange else b"")

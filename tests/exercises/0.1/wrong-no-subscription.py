@@ -1,2 +1,2 @@
-# says: it listens to nothing; is there an `await` in front of its subscribe?
+# says: it listens to nothing; call subscribe on this client
 first = await lab.connect(name="first")

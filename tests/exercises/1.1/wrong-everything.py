@@ -1,3 +1,3 @@
-# says: delivered although it is no European store or till: store.us.seattle
+# says: it also delivers store.us.seattle
 eu_stores = await lab.connect(name="eu-stores")
 europe = await eu_stores.subscribe("store.>")

@@ -1,4 +1,4 @@
-# says: the dashboard showed what is no CPU reading
+# says: the dashboard showed lines that are not the CPU reading
 collector = await lab.connect(name="collector")
 
 

@@ -1,4 +1,4 @@
-# says: what is no order must get the headers
+# says: a request that isn't an order must get the headers
 pricing = await lab.connect(name="pricing", replace=True)
 
 

@@ -1,4 +1,4 @@
-# says: not in capital letters
+# says: not the words that came, in capital letters
 megaphone = await lab.connect(name="megaphone", replace=True)
 
 

@@ -1,4 +1,4 @@
-# says: none of the workers left
+# says: no worker left: does drain_one
 workers = [await lab.connect(name=f"worker-{number}") for number in (1, 2, 3)]
 for worker in workers:
     await worker.subscribe("resize", queue="resizers", cb=resize)

@@ -1,2 +1,2 @@
-# says: nothing came from you, although you listen
+# says: nothing came from you
 presence = await nc.subscribe("room.rollcall")

@@ -1,0 +1,1 @@
+slow_screen = connections.loc[["screen-2"]].index[0]
