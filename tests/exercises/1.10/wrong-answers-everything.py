@@ -1,4 +1,4 @@
-# says: you also answered "anybody for tea?"
+# says: you also answered "tell me, what is for tea?"
 async def bot(message):
     caller = message.subject.split(".")[2]
     if caller != me:

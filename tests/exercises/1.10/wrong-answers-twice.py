@@ -1,4 +1,4 @@
-# says: you said 2 lines to one call
+# says: you said 2 lines when you were called once
 bot = await room.connect(name="bot", replace=True)
 
 

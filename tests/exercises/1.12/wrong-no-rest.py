@@ -1,4 +1,4 @@
-# says: 1,000 arrived. Is the last, smaller batch missing
+# says: arrived: 1,000. Is the last, smaller batch missing
 def publish_many(subject, payload, count):
     message = f"PUB {subject} {len(payload)}\r\n".encode() + payload + b"\r\n"
     with socket.create_connection((host, port), timeout=5) as sock:
