@@ -35,11 +35,11 @@ async def reports_errors(look: Look) -> None:
     totals = {_order(sku, n): str(PRICES[sku] * n).encode() for sku, n in pieces}
     asked = [*totals, *unknown, *NOT_ORDERS]
     answers = await play.ask_all(look, "price.total", play.chance.sample(asked, len(asked)))
-    silent = [order.decode() or "an empty message" for order in asked if not answers[order]]
+    silent = [_shown(order) for order in asked if not answers[order]]
     look.expect(not silent, "all", asked=asked, silent=silent)
     if len(silent) == len(asked):
         return
-    twice = [order.decode() for order in asked if len(answers[order]) > len(found)]
+    twice = [_shown(order) for order in asked if len(answers[order]) > len(found)]
     look.expect(not twice, "once", twice=twice)
     wrong = [
         f"{order.decode()} got {_described(answer, '')}, not {total.decode()}"
@@ -53,7 +53,7 @@ async def reports_errors(look: Look) -> None:
         ("400", "a request that isn't an order", NOT_ORDERS),
     ):
         wrong = [
-            f"{order.decode() or '(nothing)'} got {_described(answer)}"
+            f"{_shown(order)} got {_described(answer)}"
             for order in orders
             for answer in answers[order][:1]
             if not _refused(answer, code)
@@ -64,6 +64,10 @@ async def reports_errors(look: Look) -> None:
 
 def _order(sku: str, quantity: int) -> bytes:
     return json.dumps({"sku": sku, "quantity": quantity}).encode()
+
+
+def _shown(order: bytes) -> str:
+    return order.decode() or "an empty message"
 
 
 def _refused(answer: Any, code: str) -> bool:
@@ -137,7 +141,7 @@ async def scatter_gather(look: Look) -> None:
         answers, named, took = await _asked(look, ask_stores, stores, deadline)
         in_time, silent = set(list(stocks)[:3]), set(list(stocks)[3:])
         missed, late = in_time - answers.keys(), silent & answers.keys()
-        first = "first" if len(answers) == 1 else "in_time"
+        first = "first" if len(answers) == 1 and in_time > answers.keys() else "in_time"
         look.expect(not missed, "in_time", wrong=first, in_time=in_time, missed=missed)
         look.expect(not late, "late", late=late, delay=DELAYS[3], deadline=deadline)
         strange = {
@@ -170,7 +174,7 @@ async def _asked(
         len(stores.heard) == 1, "one", wrong="" if stores.heard else "unheard", heard=stores.heard
     )
     await look.lab.clients.settle()
-    inbox = stores.heard[0].reply
+    look.must(inbox := stores.heard[0].reply, "reply")
     look.must(all(s.subject != inbox for s in await look.hearing(inbox)), "inbox")
     return value[0], {n if isinstance(n, str) else shortened(n) for n in value[1]}, called.took
 

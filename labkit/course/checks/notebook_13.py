@@ -124,8 +124,7 @@ async def chat(look: Look) -> None:
         look.lines.clear()  # what was met at the last call
         subjects, line = {subject for subject, _ in said}, said[0][1]
         look.must(subjects == {f"room.chat.{me}"}, "place", me=me, subjects=subjects, calls=calls)
-        named = any(caller in line for _, line in said)
-        look.must(named, "caller", line=line, caller=caller)
+        look.must(caller in line, "caller", line=line, caller=caller)
         look.must(len(said) == 1, "once", said=said)
     for caller, text in ((callers[0], "tell me, what is for tea?"), (me, f"I am {me}")):
         wrong = "self" if caller == me else ""
