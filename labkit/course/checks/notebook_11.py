@@ -47,7 +47,7 @@ async def fan_in(look: Look) -> None:
     rounds = {name: play.chance.randint(MOST_READINGS // 2, MOST_READINGS) for name in who}
     for number in range(MOST_READINGS):
         for name in (name for name in who if number < rounds[name]):
-            reading = str(play.chance.randint(0, 100))  # readings repeat, as they do
+            reading = str(play.chance.randint(1, 12))  # readings repeat, also one after another
             sent.append(f"{name} {reading}")
             await hosts[name].publish(f"metrics.{name}.cpu", reading.encode())
             for other in (f"metrics.{name}.disk", f"metrics.{name}.cpu.load", f"power.{name}.cpu"):
