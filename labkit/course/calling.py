@@ -42,9 +42,8 @@ async def call(name: str, function: Callable[..., Awaitable[Any]], *arguments: A
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as end:
             if given_up:  # cancelled from here
                 raise
-            raise _EndedError(
-                f"raised {type(end).__name__}"
-            ) from end  # else it ends check or kernel
+            ended = f"raised {type(end).__name__}"
+            raise _EndedError(ended) from end  # else it ends check or kernel
         kind = f"an object of type {type(value).__name__}"
         raise _EndedError(f"returned {kind} at once: begin it with `async def`, and don't `yield`")
 

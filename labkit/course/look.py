@@ -82,6 +82,7 @@ class Look:
         `sent`; what has no sentence is not examined.
         """
         found = compare(sent, came, by)
+        facts = {**found, "sent": sent, **facts}
         for kind, seen in (
             ("lost", self.says[key]["seen"]),
             ("strange", "and nothing else"),
@@ -89,9 +90,8 @@ class Look:
             ("shuffled", "and in the order in which they were sent"),
         ):
             if text := self.says[key].get(kind):
-                met = not found[kind]
-                said = self._filled(seen if met else text, {**found, "sent": sent, **facts})
-                self.lines.append((met, said))
+                filled = self._filled(text if found[kind] else seen, facts)
+                self.lines.append((not found[kind], filled))
 
     def _texts(self, key: str) -> Sequence[str]:
         """What is said under this key when it is met, and when it is not."""
@@ -158,11 +158,7 @@ class Look:
         return ear
 
     async def connections(
-        self,
-        name: str = "",
-        *,
-        state: ConnectionState = "open",
-        server: ServerProcess | None = None,
+        self, name: str = "", state: ConnectionState = "open", server: ServerProcess | None = None
     ) -> list[Connection]:
         """The clients' connections, of this name where it is given, the oldest first."""
         found = await asyncio.to_thread(observe.connections, server or self.server, state=state)
@@ -178,13 +174,10 @@ class Look:
         self.need(clients.subscriptions, "subscription", name=name)
         return clients
 
-    async def hearing(
-        self, subject: str, server: ServerProcess | None = None
-    ) -> list[Subscription]:
+    async def hearing(self, subject: str, at: ServerProcess | None = None) -> list[Subscription]:
         """The learner's subscriptions that hear this subject, as the server matches it."""
-        server = server or self.server
-        theirs = {c.cid for c in await self.connections(server=server)}
-        found = await asyncio.to_thread(observe.subscriptions, server, matching=subject)
+        theirs = {c.cid for c in await self.connections(server=at)}
+        found = await asyncio.to_thread(observe.subscriptions, at or self.server, matching=subject)
         return [subscription for subscription in found if subscription.cid in theirs]
 
     async def others_on(self, subject: str, but: Collection[int]) -> list[str]:
@@ -230,10 +223,8 @@ class Clients:
         """Their subscriptions that hear this subject. With `must`, none at all ends the check."""
         found = [s for s in await self.look.hearing(subject) if s.cid in self.cids]
         listens = {s.subject for s in self.subscriptions}
-        if must and not found:
-            self.look.must(
-                False, "hears_nothing", name=self.name, subjects=listens, subject=subject
-            )
+        facts: dict[str, Any] = {"name": self.name, "subjects": listens}
+        self.look.must(found or not must, "hears_nothing", subject=subject, **facts)
         return found
 
 

@@ -9,36 +9,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import itertools
 import json
 import random
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import nats.errors
+from nats.aio.client import Client as NatsClient
 
 from labkit.course.look import CLIENT_NAME, Look
+from labkit.servers.server import ServerProcess
 
-if TYPE_CHECKING:
-    from nats.aio.client import Client as NatsClient
-
-    from labkit.servers.server import ServerProcess
-
-SEED = (
-    "LABKIT_SEED"  # in the environment: the same values in every run, for outputs that are compared
-)
+SEED = "LABKIT_SEED"  # in the environment: the same values in every run, where outputs are compared
 chance = random.Random()  # of everything that is made up for a check; sown when the check begins
 WORDS = ["basil", "carob", "clove", "cumin", "dill", "endive", "fennel", "ginger", "hazel", "iris"]
 WORDS += ["juniper", "kale", "laurel", "mint", "nutmeg", "olive", "parsley", "quince", "rosemary"]
 WORDS += ["saffron", "thyme", "vanilla", "wasabi", "yarrow", "zest"]
 
 
-def names(count: int, but: Iterable[str] = ()) -> list[str]:
+def names(count: int, but: Collection[str] = ()) -> list[str]:
     """So many fresh names of unequal lengths; none contains another, or one of `but`."""
-    but = list(but)
     words = [word for word in WORDS if not any(word in name or name in word for name in but)]
     ends = ("", str(chance.randint(100, 9999)), f"-{chance.randint(2, 99)}")
     return [word + chance.choice(ends) for word in chance.sample(words, count)]
@@ -193,9 +188,7 @@ async def standstill(step: float = 0.01) -> AsyncIterator[Standstill]:
 async def chaos(victims: Iterable[ServerProcess], work: asyncio.Future[Any]) -> list[str]:
     """Kill servers in turn and start each again, until the work is done; the names of the killed."""
     killed = []
-    for victim in victims:
-        if work.done():
-            break
+    for victim in itertools.takewhile(lambda _: not work.done(), victims):
         await asyncio.to_thread(victim.kill)
         killed.append(victim.name)
         await asyncio.to_thread(victim.start)

@@ -48,9 +48,9 @@ class Fact:
     def __format__(self, spec: str) -> str:
         if spec == "n":
             return in_words(len(self.value))
-        return in_words(list(self.value)[: int(spec)]) if spec.isdigit() else (
-            format(self.value, spec) if spec else in_words(self.value)
-        )  # fmt: skip
+        if spec and not spec.isdigit():
+            return format(self.value, spec)
+        return in_words(list(self.value)[: int(spec)] if spec else self.value)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,4 @@ class Raised:
 
 def is_slow_consumer(error: Exception) -> bool:
     """Whether the client library reported that it drops messages."""
-    from nats.errors import SlowConsumerError
-
-    return isinstance(error, SlowConsumerError)
+    return type(error).__name__ == "SlowConsumerError"

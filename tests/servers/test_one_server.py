@@ -482,13 +482,15 @@ def test_a_reload_that_is_refused_here_changes_nothing():
 
 async def test_a_connect_that_is_given_up_leaves_nothing_behind():
     with labkit.start("single") as lab:
-        psutil.Process(lab["n1"].pid).suspend()
+        server = psutil.Process(lab["n1"].pid)
+        server.suspend()
+        await until(lambda: server.status() == "stopped")
         before = asyncio.all_tasks()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await lab.connect()
         await until(lambda: asyncio.all_tasks() <= before)
-        psutil.Process(lab["n1"].pid).resume()
+        server.resume()
 
 
 async def test_a_lab_whose_last_server_was_removed_says_what_to_do():

@@ -29,8 +29,7 @@ async def guestbook(look: Look) -> None:
     look.expect(len(set(mine)) > 1, "twice", me=me, mine=mine)
     theirs = (await ask_service(visitor, f"room.guestbook.guests.{WELL_READ}"))["entries"]
     answer = look.answers[1] if len(look.answers) > 1 else None
-    if isinstance(answer, bytes):
-        answer = answer.decode(errors="replace")
+    answer = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
     right, wrong = False, "empty" if answer is None else "text"
     if isinstance(answer, str):
         right, wrong = answer == theirs[0], "latest" if answer == theirs[-1] else "first"
@@ -58,12 +57,10 @@ async def roll_call(look: Look) -> None:
         others = list((Counter(names) - Counter(people)).elements())
         look.must(others, "nothing", names=names, number=number, calls=CALLS)
         wrong = {"": "empty", "me": "word"}.get(others[0].strip(), "answered")
-        if others[0] != me:
-            look.must(False, "answered", wrong=wrong, answer=others[0], me=me)
-        if len(others) > 1:
-            look.must(False, "once", others=others)
-    look.expect(True, "answered", people=people, me=me)
-    look.expect(True, "once", calls=CALLS)
+        del look.lines[1:]  # what was met at the last call
+        facts = {"answer": others[0], "me": me, "people": people}
+        look.must(others[0] == me, "answered", wrong=wrong, **facts)
+        look.must(len(others) == 1, "once", others=others, calls=CALLS)
     answered = [m for m in elsewhere.messages if not (m.headers or {}).get("Status")]
     look.expect(not answered, "elsewhere", subject=other)
 
@@ -83,7 +80,7 @@ async def lottery(look: Look) -> None:
     won, strangers = winners.get(me, 0), set(winners) - people - {me}
     wrong = ("word" if "me" in strangers else "strangers") if strangers else "yours"
     right = won and not strangers
-    look.must(right, "yours", wrong=wrong, draws=DRAWS, me=me, strangers=sorted(strangers))
+    look.must(right, "yours", wrong=wrong, draws=DRAWS, me=me, strangers=strangers)
     share = DRAWS // (len(people) + 1)
     look.expect(won >= LEAST_WINS, "few", won=won, draws=DRAWS, seats=len(people) + 1, share=share)
     look.expect(won <= MOST_WINS, "many", won=won, draws=DRAWS, tickets=tickets)
@@ -105,13 +102,9 @@ async def chat(look: Look) -> None:
         await visitor.publish(f"room.chat.{caller}", text.encode())
         await ears[0].take(2, patience=0.5)
         found = [(m.subject, m.data.decode(errors="replace")) for e in ears for m in e.messages]
-        said = [
-            (subject, line)
-            for subject, line in found
-            if subject not in neighbours
-            and not people & set(re.findall(r"[\w-]+", line))
-            and (subject, line) != (f"room.chat.{caller}", text)
-        ]
+        found = [said for said in found if said != (f"room.chat.{caller}", text)]
+        theirs = [s in neighbours or people & set(re.findall(r"[\w-]+", t)) for s, t in found]
+        said = [said for said, talk in zip(found, theirs, strict=True) if not talk]
         if len(said) > FLOOD:
             await play.close_who_hears(look, "room.chat.inspector")
             look.must(False, "flood")
