@@ -263,9 +263,8 @@ def test_a_port_that_is_free_again_was_taken_all_the_same():
 
 
 def end_soon() -> bool:
-    """In the place of a browser: as Ctrl-C would, once the page is there."""
-    signal.raise_signal(signal.SIGINT)
-    return True
+    """In the place of a browser: what Ctrl-C raises, once the page is there."""
+    raise KeyboardInterrupt
 
 
 @posix
