@@ -7,7 +7,8 @@ owner, one after another and side by side. It is no supervisor: it restarts noth
 
 What goes in, each with "lab", the run folder that tells which lab is meant:
 {"open": {…}} begins a lab; its processes get this environment;
-{"id": …, "argv": […], "cwd": …, "output": file} starts a process;
+{"id": …, "argv": […], "cwd": …, "output": file, "environment": {…}} starts a process, with this added to
+the lab's environment;
 {"id": …, "links": {…}} is an order for the lab's forwarder, a thread of this process (forwarder.py), which
 saves the start of another Python;
 {"close": True} ends the lab.
@@ -152,7 +153,11 @@ class Lab:
             try:
                 with open(request["output"], "ab") as output:
                     child = spawn(
-                        request["argv"], request["cwd"], self.environment, end, output.fileno()
+                        request["argv"],
+                        request["cwd"],
+                        {**self.environment, **request["environment"]},
+                        end,
+                        output.fileno(),
                     )
                 if held is not None:
                     tie(end, child.pid)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ STOP_TIMEOUT = 10.0  # seconds, for the guard to end everything and remove the f
 WARM_TIMEOUT = (
     2.0  # seconds, for a guard that is there to take one more lab; else a new one is begun
 )
+NOTHING: Mapping[str, str] = {}
 NEWBORN = 60.0  # seconds; a folder younger than this may still be waiting for its guard
 
 
@@ -133,15 +134,30 @@ class Guard:
         """The pid of the guard, which may have other labs of this process in its care too."""
         return self._guard.pid
 
-    def start(self, name: str, argv: list[str], cwd: Path, output: Path) -> Process:
+    def start(
+        self,
+        name: str,
+        argv: list[str],
+        cwd: Path,
+        output: Path,
+        environment: Mapping[str, str] = NOTHING,
+    ) -> Process:
         """Have `argv` started and return at once; what it prints goes to `output`.
 
-        `wait_started` waits for its pid. Raises LabError when the guard is gone.
+        `environment` is added to this process's. `wait_started` waits for its pid. Raises LabError when the guard is gone.
         """
         self._count += 1
         process = Process(id=f"{name}#{self._count}")
         self._processes[process.id] = process
-        self._send({"id": process.id, "argv": argv, "cwd": str(cwd), "output": str(output)})
+        self._send(
+            {
+                "id": process.id,
+                "argv": argv,
+                "cwd": str(cwd),
+                "output": str(output),
+                "environment": dict(environment),
+            }
+        )
         return process
 
     def wait_started(self, processes: Iterable[Process]) -> None:

@@ -21,6 +21,7 @@ from labkit.servers import (
     launching,
     placement,
     ports,
+    programs,
     readiness,
     systems,
 )
@@ -75,6 +76,7 @@ class RunningTopology(Mapping[str, ServerProcess]):
         self.contexts = contexts or {}  # by which `nats --context …` reaches each server
         self.context = next(iter(self.contexts.values()), None)
         self.stopped = False
+        self._programs = 0  # started so far
 
     def __getitem__(self, name: str) -> ServerProcess:
         try:
@@ -204,6 +206,36 @@ class RunningTopology(Mapping[str, ServerProcess]):
         """Stop a server and take it out of the lab. The others notice as they would anywhere."""
         self[name].stop()
         self._servers = {n: server for n, server in self._servers.items() if n != name}
+
+    @blocking_method
+    def run(
+        self,
+        program: str | Path,
+        *arguments: str,
+        server: str | None = None,
+        name: str | None = None,
+    ) -> programs.Program:
+        """Start a Python file as a process of its own; returns when it has printed its first line.
+
+        It ends with this lab, whatever ends that. Its environment says in NATS_URL which server it is to
+        connect to: the named one, or the first that runs. `name` is what pictures call it, else the
+        file's, with a number from the second on. Raises LabError when there is no such file, when it
+        ends with an error before it has printed a line, or prints none for 15 s.
+        """
+        self._refuse_stopped()
+        command = programs.command(program, arguments)
+        self._programs += 1
+        stem = Path(program).stem
+        name = name or (stem if self._programs == 1 else f"{stem}-{self._programs}")
+        output = self.folder / f"program-{self._programs}.log"
+        url = (self[server] if server else self._first_running()).url
+        folder, environment = Path(command[2]).parent, {programs.URL: url}
+        process = self._guard.start(name, command, folder, output, environment)
+        self._guard.wait_started([process])
+        started = programs.Program(name, process, output, self._guard, self.events)
+        started.wait_first_line()
+        self.events.note("start", name)
+        return started
 
     @blocking_method
     def run_beside(self, name: str, argv: list[str]) -> Process:

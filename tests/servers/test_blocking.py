@@ -8,6 +8,7 @@ import inspect
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "lab.cut": ("n1", "n2"),
     "lab.delay": ("n1", "n2", 1),
     "lab.remove": ("n4",),
+    "lab.run": (Path(__file__).parents[2] / "notebooks/2-microservices/favourites.py",),
     "lab.run_beside": ("beside", ["/bin/sh", "-c", "exit 0"]),
     "server.monitor": ("varz",),
     "server.signal": ("SIGHUP",),
@@ -68,7 +70,7 @@ LAST = ("lab.stop", "room.stop")  # nothing can be asked afterwards
 
 
 def test_what_waits_has_a_twin():
-    lab = {"add", "wait_usable", "cut", "delay", "heal", "links", "stop", "connz", "map"}
+    lab = {"add", "wait_usable", "cut", "delay", "heal", "links", "stop", "connz", "map", "run"}
     server = {"start", "stop", "kill", "restart", "pause", "resume", "reload", "monitor", "connz"}
     wanted = {*(f"lab.{n}" for n in lab), *(f"server.{n}" for n in server), *FUNCTIONS, "room.stop"}
     assert wanted <= set(twins())
