@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
+import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +28,22 @@ class Ran:
 
 
 def run_all(sources: Sequence[str], folder: Path) -> list[Ran]:
-    """Queue these cells in a fresh kernel that runs in the folder; a report on each, from 1."""
+    """Queue these cells in a fresh kernel that runs in the folder; a report on each, from 1.
+
+    The `nats` command line of this user sees nothing of it: the kernel has settings of its own.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as settings:
+        return _run_all(sources, folder, {**os.environ, "XDG_CONFIG_HOME": settings})
+
+
+def _run_all(sources: Sequence[str], folder: Path, environment: dict[str, str]) -> list[Ran]:
     manager = KernelManager(kernel_name="python3")
     manager.kernel_spec.argv[0] = sys.executable
-    manager.start_kernel(cwd=str(folder), extra_arguments=["--HistoryManager.enabled=False"])
+    manager.start_kernel(
+        cwd=str(folder),
+        env=environment,
+        extra_arguments=["--HistoryManager.enabled=False"],
+    )
     client = manager.client()
     client.start_channels()
     try:

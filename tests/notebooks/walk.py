@@ -4,6 +4,9 @@ Each cell is run twice in a row. An exercise is left out at first: its cell is r
 learner reads on. Before the next exercise begins, and before the notebook's last cell, the learner
 goes back and solves it, and then runs the solution again. So what follows an exercise is run both
 without its solution (here) and with it (where nbval compares the notebook's outputs).
+
+Where the `nats` command line is installed, the learner then types what the notebook's section "The
+same in a terminal" says, before the last cell stops the lab.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.course import exercises, notebooks
+from tests.notebooks import terminal
 from tests.notebooks.run_all import run_all
 
 
@@ -38,6 +42,8 @@ def _steps(cells: list[Any]) -> Iterator[Step]:
         if "### Exercise " in cell.source or position == last:
             yield from unsolved
             unsolved = []
+        if position == last:
+            yield from _in_a_terminal(cells)
         if cell.cell_type != "code":
             continue
         if checked is not None:
@@ -49,6 +55,11 @@ def _steps(cells: list[Any]) -> Iterator[Step]:
             checked = id, cell.source
         else:
             yield from 2 * [Step(cell.source)]
+
+
+def _in_a_terminal(cells: list[Any]) -> Iterator[Step]:
+    if terminal.installed() and (text := terminal.section(cells)):
+        yield Step(terminal.cell(text), terminal.AS_SAID)
 
 
 def _tried(id: str, answer: str, check: str, outcome: str) -> list[Step]:
