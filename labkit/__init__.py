@@ -12,6 +12,7 @@ _HOMES = {
     "ps": "labkit.course.labs",
     "stop": "labkit.course.labs",
     "reset": "labkit.course.workspace",
+    "slides": "labkit.course.lecture",
     "start": "labkit.lab",
     "running": "labkit.servers.topology",
     "connect": "labkit.servers.contexts",

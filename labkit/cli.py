@@ -159,15 +159,12 @@ def lab(options: argparse.Namespace) -> int:
 
 def slides(options: argparse.Namespace) -> int:
     """Refresh the copies and show one of them as slides (RISE), until it is stopped."""
-    from labkit.course import jupyter, notebooks, workspace
+    from labkit.course import jupyter, lecture, workspace
 
-    path = notebooks.find(options.number)
-    if not notebooks.is_slides(path):
-        raise LabError(f"{path.name} is no lecture; its cells say nothing of slides")
+    page = f"rise/{lecture.name(options.number)}"
     folder = (options.workspace or workspace.default_folder()).resolve()
     for line in workspace.prepare(folder).lines():
         print(line)
-    page = f"rise/{path.relative_to(notebooks.course_folder()).as_posix()}"
     return jupyter.serve(folder, options.port, not options.no_browser, page)
 
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from jupyter_client.manager import start_new_kernel
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from nbformat.v4 import new_code_cell, new_notebook
 
 import labkit
@@ -78,6 +80,36 @@ def test_what_the_learner_wrote_stays_and_the_way_to_the_new_one_is_told(
     assert "yours stays" in line
     assert line.endswith("labkit reset 19")
     assert source_in(ws) == "my own"
+
+
+def test_copies_are_as_jupyterlab_saves_them_so_that_none_is_unsaved_when_it_opens(tmp_path: Path):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    contents = LargeFileManager(root_dir=str(ws))
+    for path in notebooks.every_notebook(ws):
+        before, name = path.read_bytes(), path.relative_to(ws).as_posix()
+        contents.save(contents.get(name, type="notebook"), name)
+        assert path.read_bytes() == before, name
+
+
+def test_copies_say_of_their_kernel_what_jupyterlab_writes_once_it_has_started(
+    course: Path, tmp_path: Path
+):
+    ws = tmp_path / "ws"
+    workspace.prepare(ws)
+    metadata = notebooks.read(ws / "1-hour" / "19-demo.ipynb").metadata
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        told = client.kernel_info(reply=True, timeout=30)["content"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert metadata.language_info == told["language_info"]
+    assert metadata.kernelspec == {
+        "display_name": manager.kernel_spec.display_name,
+        "language": manager.kernel_spec.language,
+        "name": "python3",
+    }
 
 
 def test_a_deleted_copy_comes_back(course: Path, tmp_path: Path):

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 import websocket
 
+import labkit
 from labkit import environment
 from labkit.course import notebooks
 from tests.servers import kernels
@@ -53,7 +54,9 @@ def named(way: str) -> list[str]:
 COMMANDS = list(  # each once, with the first arguments that are named
     {c.split()[0]: c for c in reversed(named("python3 -m labkit") + named("labkit"))}.values()
 )
-CELLS = list(dict.fromkeys(re.findall(r"`(labkit\.(?:doctor|ps|reset|stop)\([^)`]*\))`", pages())))
+CELLS = list(
+    dict.fromkeys(re.findall(r"`(labkit\.(?:doctor|ps|reset|slides|stop)\([^)`]*\))`", pages()))
+)
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +176,7 @@ def test_pages_name_commands_for_each_place():
         command.split()[0] for command in named("python3 -m labkit")
     }
     assert "reset 11" in named("labkit")
-    assert 'labkit.reset("11")' in CELLS
+    assert {'labkit.reset("11")', 'labkit.slides("10")'} <= set(CELLS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -218,3 +221,28 @@ def test_in_a_cell(clone: Path, page: str, cell: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("LABKIT_WORKSPACE", str(clone / "workspace"))
     with kernels.kernel() as kernel:
         kernel.run(f"import labkit\n{cell}")
+
+
+def test_the_address_of_slides_that_a_cell_says_leads_there(
+    clone: Path, page: str, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in newcomer(clone).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LABKIT_WORKSPACE", str(clone / "workspace"))
+    said = repr(labkit.slides("10"))
+    address = said.removeprefix("The slides are at ")
+    assert address == page.partition("/lab/")[0] + "/rise/1-connectivity/10-lecture.ipynb"
+    assert "token" not in said, "it would be saved with the notebook"
+    logged_in = urllib.request.Request(address, headers={"Authorization": f"token {page[-32:]}"})
+    with urllib.request.urlopen(logged_in, timeout=30) as answer:
+        assert b"rise" in answer.read().lower()
+
+
+def test_a_cell_that_asks_for_slides_is_told_where_there_are_none(
+    clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(labkit.LabError, match="no JupyterLab runs on .*labkit slides 10"):
+        labkit.slides("10")
+    with pytest.raises(labkit.LabError, match="11-publish-subscribe.ipynb is no lecture"):
+        labkit.slides("11")
