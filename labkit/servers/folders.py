@@ -6,6 +6,8 @@ Reads only; starts nothing.
 from __future__ import annotations
 
 import difflib
+import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +17,10 @@ from labkit.servers.config import ConfigFile
 from labkit.servers.errors import ConfigError, TopologyError
 
 PACKAGE = Path(__file__).resolve().parent.parent
+_FURTHER_UP = re.compile(  # a path with ../ in it, as a server file writes one
+    r"\"(?P<dq>[^\"\n]*\.\./[^\"\n]*)\"|'(?P<sq>[^'\n]*\.\./[^'\n]*)'"
+    r"|(?P<word>(?<![^\s:=\[,])(?:\./)?\.\./[^\s,;\]}'\"]+)"
+)
 
 
 def names() -> list[str]:
@@ -90,11 +96,34 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def own_copy(path: Path, target: Path) -> Path:
     """Copy a topology's server files and its recipe, to make its credentials there; returns where
-    `path` is in the copy."""
+    `path` is in the copy. What the server files name further up (../certs/ca.pem) stays where it is,
+    and the copies say how to get there."""
     folder = path if path.is_dir() else path.parent
     for file in [*folder.glob("*.conf"), *folder.glob("*/*.conf"), folder / credentials.RECIPE]:
         copy = target / file.relative_to(folder)
         if file.is_file() and credentials.MADE not in copy.relative_to(target).parts:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, copy)
+            if copy.suffix == ".conf":
+                _lead_further_up(copy, file.parent, folder.resolve())
     return target if path.is_dir() else target / path.name
+
+
+def _lead_further_up(copy: Path, home: Path, folder: Path) -> None:
+    """In the copy of a server file from `home`, write ../… as seen from the copy.
+
+    What is in the topology's folder itself has been copied too, and keeps its name.
+    """
+
+    def seen_from_copy(match: re.Match[str]) -> str:
+        named = next(part for part in match.group("dq", "sq", "word") if part is not None)
+        there = (home / named).resolve()
+        if not there.exists() or there.is_relative_to(folder):
+            return match[0]
+        # A relative path: the server takes an absolute one after `include` for a relative one too.
+        return config.quote(Path(os.path.relpath(there, copy.parent.resolve())).as_posix())
+
+    text = copy.read_bytes().decode(errors="surrogateescape")
+    if "../" in text:
+        text = _FURTHER_UP.sub(seen_from_copy, text)
+        copy.write_bytes(text.encode(errors="surrogateescape"))

@@ -155,6 +155,31 @@ def test_certificates_further_up_are_found(certificates: Path, tmp_path: Path):
         assert lab["n1"].monitor("varz")["tls_required"]
 
 
+@pytest.mark.parametrize("quote", ["'", '"', ""])
+@pytest.mark.parametrize("given", ["", "n1.conf"], ids=["folder", "file"])
+def test_what_is_further_up_is_found_also_where_credentials_are_made(
+    certificates: Path, tmp_path: Path, quote: str, given: str
+):
+    folder = tmp_path / "its own" / "topology"
+    folder.mkdir(parents=True)
+    certificates.rename(tmp_path / "its own" / "certs")
+    (folder / credentials.RECIPE).write_text('[passwords]\nusers = ["ada"]\n')
+    (folder / "parts").mkdir()
+    (folder / "parts" / "part.conf").write_text("include '../beside.conf'\n")
+    (folder / "beside.conf").write_text("max_subscriptions: 77\n")
+    (tmp_path / "common.conf").write_text("max_payload: 1000\n")
+    (folder / "n1.conf").write_text(
+        f"include 'made/passwords.conf'\ninclude parts/part.conf\ninclude {quote}../../common.conf{quote}\n"
+        "authorization { users: [ { user: ada, password: $ADA_PASSWORD } ] }\n"
+        f"tls {{ {pair('../certs')} }}".replace("'", quote)
+    )
+    with labkit.start(folder / given) as lab:
+        varz = lab["n1"].monitor("varz")
+        assert (varz["tls_required"], varz["max_payload"]) == (True, 1000)
+        assert (list(lab), varz["max_subscriptions"]) == (["n1"], 77)
+        assert "ada" in lab.credentials
+
+
 # --- remotes ------------------------------------------------------------------------------------
 
 
