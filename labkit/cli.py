@@ -108,7 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
         add_help=False,
     )
 
-    command = commands.add_parser("doctor", help="look whether everything is here and works")
+    command = commands.add_parser("doctor", help="check that everything is here and works")
     command.set_defaults(run=doctor)
 
     command = commands.add_parser(
@@ -124,7 +124,7 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("topology", help="a folder of server files, or its name in server-configs")
     command.set_defaults(run=credentials)
 
-    command = commands.add_parser("ps", help="list the labs that run on this machine, with owners")
+    command = commands.add_parser("ps", help="list the labs that are running, and who owns them")
     command.set_defaults(run=ps)
 
     command = commands.add_parser("stop", help="end labs: by their owner's pid, or all")

@@ -45,7 +45,9 @@ async def call(name: str, function: Callable[..., Awaitable[Any]], *arguments: A
             ended = f"raised {type(end).__name__}"
             raise _EndedError(ended) from end  # else it ends check or kernel
         kind = f"an object of type {type(value).__name__}"
-        raise _EndedError(f"returned {kind} at once: begin it with `async def`, and don't `yield`")
+        raise _EndedError(
+            f"returned {kind} at once: write it with `async def`, and without `yield`"
+        )
 
     began, given_up = time.monotonic(), False
     with _interrupted_when_held():
@@ -55,7 +57,7 @@ async def call(name: str, function: Callable[..., Awaitable[Any]], *arguments: A
             task.cancel()
             await asyncio.wait({task}, timeout=1)
     if given_up:
-        waits = f"{name} did not come back within {CALL_TIMEOUT:g} s; what does it wait for?"
+        waits = f"{name} did not return within {CALL_TIMEOUT:g} s; what does it wait for?"
         return Called(None, waits, CALL_TIMEOUT)
     error, took = task.exception(), time.monotonic() - began
     return Called(None, _told(name, error), took) if error else Called(task.result(), "", took)
@@ -133,5 +135,5 @@ async def call_in_thread(
         ident = ctypes.c_ulong(thread.ident or 0)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(SystemExit))
         waits = "does it loop for ever, or wait for answers that the server does not give?"
-        return Called(None, f"{name} did not come back within {limit:g} s; {waits}", limit)
+        return Called(None, f"{name} did not return within {limit:g} s; {waits}", limit)
     return ended[0]

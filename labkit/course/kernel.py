@@ -1,4 +1,4 @@
-"""What a kernel of the course has more than others: a sentence under a beginner's first errors.
+"""What a kernel of the course adds: a sentence under a beginner's first errors.
 
 labkit.course.jupyter has each kernel call `prepare` at its start, so that it also holds after a
 restart, before the notebook's first cell has run. Imports next to nothing.
@@ -7,21 +7,25 @@ restart, before the notebook's first cell has run. Imports next to nothing.
 from __future__ import annotations
 
 import re
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import Any
 
 START_LINE = "from labkit.course import kernel; kernel.prepare(); del kernel"
 
+_NOT_AWAITED = "Nothing has happened yet: put `await` in front of the call."
 _COROUTINE = re.compile(r"'coroutine'|coroutine object|got coroutine")
 _CALLBACK = re.compile(r"must use coroutine|callbacks must be coroutine")
 _RUNNING_LOOP = re.compile(r"event loop is already running|from a running event loop")
 
 
 def prepare() -> None:
-    """Let this kernel explain the errors that `advice` knows."""
+    """Let this kernel explain the errors that `advice` knows, and a call without its `await`."""
     from IPython import get_ipython
 
-    get_ipython().set_custom_exc((Exception,), _explain)
+    shell = get_ipython()
+    shell.set_custom_exc((Exception,), _explain)
+    text = shell.display_formatter.formatters["text/plain"]
+    text.for_type(CoroutineType, lambda it, out, _cycle: out.text(f"{it!r}\n{_NOT_AWAITED}"))
 
 
 def _explain(
@@ -46,7 +50,7 @@ def advice(error: Exception, trace: TracebackType) -> str:
     if isinstance(error, NameError):
         return (
             f"{error.name!r} doesn't exist yet: run the cells above first (Run → Run All Above "
-            "Selected Cell). After a restart of the kernel, nothing from before is left."
+            "Selected Cell), or check the spelling. Restarting the kernel forgets everything."
         )
     if isinstance(error, AttributeError | TypeError) and _COROUTINE.search(text):
         return "An `await` is missing: a coroutine is a call that hasn't run yet."
@@ -64,6 +68,11 @@ def advice(error: Exception, trace: TracebackType) -> str:
         return (
             "This client is closed. Stopping a lab, or running its cell again, closes its clients: "
             "run the cell that connects again, too."
+        )
+    if type(error).__name__ == "BadSubjectError":
+        return (
+            "A subject is one or more tokens with dots between them, such as store.us.seattle: it has "
+            "no spaces, and no token is empty."
         )
     return _payload_advice(trace) if isinstance(error, TypeError) else ""
 

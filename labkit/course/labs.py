@@ -6,13 +6,14 @@ from labkit.servers.errors import LabError
 from labkit.servers.processes import LabRecord, every_lab, stop_lab
 
 NONE = "no lab runs on this machine"
+HEADING = f"{'owner':>8}  {'since':<8}  lab: servers (with their process ids)"
 
 
 class Labs(list[LabRecord]):
-    """Labs, oldest first; shows itself as a line a lab."""
+    """Labs, oldest first; shows itself as a line a lab under a heading."""
 
     def __repr__(self) -> str:
-        return "\n".join(map(_line, self)) or NONE
+        return "\n".join([HEADING, *map(_line, self)]) if self else NONE
 
 
 def _line(record: LabRecord) -> str:

@@ -32,7 +32,9 @@ def name(number: str | int) -> str:
     """
     path = notebooks.find(str(number))
     if not notebooks.is_slides(path):
-        raise LabError(f"{path.name} is no lecture; its cells say nothing of slides")
+        lectures = filter(notebooks.is_slides, notebooks.every_notebook())
+        there = ", ".join(map(notebooks.number, lectures))
+        raise LabError(f"{path.name} isn't a lecture, so it has no slides; lectures are: {there}")
     return path.relative_to(notebooks.course_folder()).as_posix()
 
 

@@ -67,8 +67,8 @@ def find(wanted: str, folder: Path | None = None) -> Path:
     near = difflib.get_close_matches(wanted, there, 1)
     raise NotebookError(
         f"there is no notebook {wanted!r}; "
-        + (f"did you mean {near[0]!r}? " if near else "")
-        + f"There are: {', '.join(there)}"
+        + (f"did you mean {near[0]!r}? There are: " if near else "there are: ")
+        + ", ".join(there)
     )
 
 

@@ -67,7 +67,7 @@ class Raised:
                 said += ". A payload is bytes: "
                 said += "message.data" if "'Msg'" in said else "text.encode()"
             elif "'int' object has no attribute 'strip'" in said:
-                said += '. The value of a header is a text: "400"'
+                said += '. A header\'s value is a string: "400"'
             return f"; a callback raised {said}"
         return otherwise
 

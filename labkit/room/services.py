@@ -117,7 +117,7 @@ async def _entries(nc: Client, name: str) -> list[str]:
 def _refuse_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise RefusedError(
-            400, f"{name!r} is no name here; use one token of letters, digits, - and _"
+            400, f"{name!r} isn't a valid name here; use one token of letters, digits, - and _"
         )
 
 

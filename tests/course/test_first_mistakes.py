@@ -19,6 +19,8 @@ MISTAKES = {
     "async def main(): ...\nasyncio.run(main())": "event loop is already running: `await` the call",
     "client.subscribe('x').next_msg()": "An `await` is missing: a coroutine is a call",
     "async for message in client.subscribe('x'): ...": "An `await` is missing",
+    "await client.publish('store us', b'')": "no spaces, and no token is empty",
+    "await client.subscribe('store..us')": "no spaces, and no token is empty",
 }
 OTHERS = ["1 / 0", "'a' + 1", "raise RuntimeError('nothing of ours')", "len(5)"]
 
@@ -43,6 +45,11 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kernels.Kernel]
 def test_a_first_mistake_has_its_sentence(kernel: kernels.Kernel, cell: str):
     with pytest.raises(AssertionError, match=MISTAKES[cell]):
         kernel.run(cell)
+
+
+def test_a_call_without_its_await_says_so(kernel: kernels.Kernel):
+    shown = "get_ipython().display_formatter.format(client.publish('x', b'y'))[0]['text/plain']"
+    assert "put `await` in front of the call" in kernel.run(f"print({shown})")
 
 
 @pytest.mark.parametrize("cell", OTHERS)

@@ -187,7 +187,7 @@ async def test_a_function_that_cannot_take_what_it_is_given_is_told():
 async def test_a_function_that_never_returns_is_left(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(calling, "CALL_TIMEOUT", 0.05)
     called = await call("wait", asyncio.Event().wait)
-    assert called.problem == "wait did not come back within 0.05 s; what does it wait for?"
+    assert called.problem == "wait did not return within 0.05 s; what does it wait for?"
 
 
 async def sleeps_on() -> None:
@@ -221,7 +221,7 @@ async def test_a_plain_function_runs_beside_the_loop_and_is_ended():
             ended.append(True)
 
     called = await call_in_thread("publish_many", spin, limit=0.1)
-    assert "publish_many did not come back within 0.1 s" in called.problem
+    assert "publish_many did not return within 0.1 s" in called.problem
     async with asyncio.timeout(5):
         while not ended:
             await asyncio.sleep(0.01)

@@ -209,7 +209,7 @@ def test_reset_of_an_unknown_number_changes_nothing(course: Path, tmp_path: Path
     ws = tmp_path / "ws"
     workspace.prepare(ws)
     put(ws, "my own")
-    with pytest.raises(notebooks.NotebookError, match="no notebook '20'.*There are: 19"):
+    with pytest.raises(notebooks.NotebookError, match="no notebook '20'.*there are: 19"):
         workspace.reset("19", "20", folder=ws)
     assert source_in(ws) == "my own"
 

@@ -58,8 +58,13 @@ async def test_a_guest_has_a_history_of_five_entries_oldest_first(room: Room):
 @pytest.mark.parametrize(
     ("subject", "payload", "code", "says"),
     [
-        ("room.guestbook.sign.my.name", b"hi", "400", "'my.name' is no name here; use one token"),
-        ("room.guestbook.sign.me!", b"hi", "400", "is no name here"),
+        (
+            "room.guestbook.sign.my.name",
+            b"hi",
+            "400",
+            "'my.name' isn't a valid name here; use one token",
+        ),
+        ("room.guestbook.sign.me!", b"hi", "400", "isn't a valid name here"),
         ("room.guestbook.sign.me", b"", "400", "say something: the payload is your entry"),
         ("room.guestbook.sign.me", b"x" * 201, "400", "201 characters; an entry has at most 200"),
         ("room.guestbook.guests.nobody", b"", "404", "nobody has not signed the guestbook"),

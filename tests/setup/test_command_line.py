@@ -87,6 +87,7 @@ def test_ps_lists_a_lab_with_its_owner_and_stop_ends_it():
     )
     try:
         assert owner.stdout and owner.stdout.readline() == b"1\n"
+        assert "owner  since" in run("ps").stdout
         assert re.search(rf"{owner.pid} .* single: n1 \(\d+\)", run("ps").stdout)
         assert run("stop", str(owner.pid)).stdout.startswith("stopped single of")
         assert str(owner.pid) not in run("ps").stdout
@@ -340,7 +341,10 @@ def test_each_command_explains_itself(command: str):
 def test_slides_of_what_is_no_lecture_are_refused():
     shown = run("slides", "11")
     assert shown.returncode == 1
-    assert "11-publish-subscribe.ipynb is no lecture" in shown.stderr
+    assert (
+        "11-publish-subscribe.ipynb isn't a lecture, so it has no slides; lectures are: 10"
+        in shown.stderr
+    )
 
 
 @posix

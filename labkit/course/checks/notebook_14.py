@@ -60,7 +60,7 @@ async def _need_by_hand(look: Look) -> None:
     for closed in gone:
         ours = closed.reason in OWN_ENDS
         look.need(not (ours and named), "closed")
-        whose = "by-hand was connected, and" if named else "your connection is gone:"
+        whose = "by-hand was connected, and" if named else "your connection is gone;"
         look.need(ours, "refused", whose=whose, reason=closed.reason)
     look.need(False, "nobody")
 

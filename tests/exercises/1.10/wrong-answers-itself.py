@@ -1,4 +1,4 @@
-# says: your bot answered its own lines, and would have done so for ever
+# says: your bot answers its own lines, which come back to it
 bot = await room.connect(name="bot", replace=True)
 
 

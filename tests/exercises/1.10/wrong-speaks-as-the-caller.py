@@ -1,4 +1,4 @@
-# says: your place is room.chat.newcomer
+# says: your own subject is room.chat.newcomer
 bot = await room.connect(name="bot", replace=True)
 
 

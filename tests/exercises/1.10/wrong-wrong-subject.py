@@ -1,4 +1,4 @@
-# says: you spoke on room.chat; your place is room.chat.newcomer
+# says: you published to room.chat; your own subject is room.chat.newcomer
 async def bot(message):
     caller = message.subject.split(".")[2]
     if me in message.data.decode():

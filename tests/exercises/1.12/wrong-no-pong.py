@@ -1,4 +1,4 @@
-# says: when your function came back. End with PING
+# says: when your function returned. End with PING
 sockets = []  # kept, so that none is closed before the server has read it
 
 

@@ -1,4 +1,4 @@
-# says: with that it hears nothing of metrics.<host>.cpu
+# says: so it hears nothing on metrics.<host>.cpu
 collector = await lab.connect(name="collector")
 
 

@@ -1,2 +1,2 @@
-# says: screen-1 reported no error
+# says: screen-1 got every price, and reported no error
 slow_screen = "screen-1"

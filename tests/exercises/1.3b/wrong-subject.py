@@ -1,4 +1,4 @@
-# says: recorder listens on reading: with that it hears nothing on readings
+# says: recorder listens on reading, so it hears nothing on readings
 recorder = await lab.connect(name="recorder", replace=True)
 
 

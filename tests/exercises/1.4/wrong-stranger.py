@@ -1,4 +1,4 @@
-# says: service answers on price.total too
+# says: somebody else answers on price.total too: service
 pricing = await lab.connect(name="pricing", replace=True)
 
 

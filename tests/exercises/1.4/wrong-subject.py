@@ -1,4 +1,4 @@
-# says: pricing listens on price: with that it hears nothing on price.total
+# says: pricing listens on price, so it hears nothing on price.total
 pricing = await lab.connect(name="pricing", replace=True)
 
 

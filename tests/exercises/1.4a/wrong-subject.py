@@ -1,4 +1,4 @@
-# says: megaphone listens on shouts: with that it hears nothing on shout
+# says: megaphone listens on shouts, so it hears nothing on shout
 megaphone = await lab.connect(name="megaphone", replace=True)
 
 

@@ -1,4 +1,4 @@
-# says: not the words that came, in capital letters
+# says: these answers aren't the request's words in capital letters
 megaphone = await lab.connect(name="megaphone", replace=True)
 
 

@@ -1,4 +1,4 @@
-# says: Did it drain, and had it handled all by then?
+# says: Did it drain, and was all its work done by then?
 workers = [await lab.connect(name=f"worker-{number}") for number in (1, 2, 3)]
 tasks = set()
 

@@ -1,4 +1,4 @@
-# says: Does each wait begin it anew?
+# says: Does each wait start it again?
 async def ask_stores(names, deadline):
     inbox = nc.new_inbox()
     replies = await nc.subscribe(inbox)

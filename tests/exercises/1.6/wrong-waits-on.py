@@ -1,4 +1,4 @@
-# says: all stores had answered at once, and it waited
+# says: every store had answered at once, and still it waited
 async def ask_stores(names, deadline):
     answers = {}
 

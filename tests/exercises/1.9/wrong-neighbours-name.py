@@ -1,4 +1,4 @@
-# says: your name was never said: is `me` a neighbour's name?
+# says: does your callback answer with a neighbour's name instead of `me`?
 player = await room.connect(name="player", replace=True)
 
 
