@@ -20,9 +20,9 @@ LABKIT = environment.command()  # what people type here
 
 EXAMPLES = f"""examples:
   {LABKIT} lab                 open JupyterLab on the course
-  {LABKIT} lab --no-browser    print the URL instead
+  {LABKIT} lab --no-browser    print the address instead
   {LABKIT} slides 10           the lecture of hour 1 as slides
-  {LABKIT} test                prove the kit: every test and every notebook
+  {LABKIT} test                run every test and every notebook
   {LABKIT} test -k guard       only the tests whose name has "guard" in it
   {LABKIT} reset 11            a fresh copy of notebook 11; yours is kept beside it
   {LABKIT} ps                  which labs run on this machine, and whose they are
@@ -85,7 +85,9 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", parser_class=Parser)
 
     command = commands.add_parser("lab", help="open JupyterLab on your copies of the notebooks")
-    command.add_argument("--no-browser", action="store_true", help="print the URL, open nothing")
+    command.add_argument(
+        "--no-browser", action="store_true", help="print the address, open no browser"
+    )
     command.add_argument(
         "--port", type=port_number, help="port on 127.0.0.1 (8888, or the next free one)"
     )
@@ -94,8 +96,12 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("slides", help="show a lecture as slides, with cells that run")
     command.add_argument("number", metavar="NN", help="number of a lecture, as in 10")
-    command.add_argument("--no-browser", action="store_true", help="print the URL, open nothing")
-    command.add_argument("--port", type=port_number, help="as for lab")
+    command.add_argument(
+        "--no-browser", action="store_true", help="print the address, open no browser"
+    )
+    command.add_argument(
+        "--port", type=port_number, help="port on 127.0.0.1 (8888, or the next free one)"
+    )
     _workspace_option(command)
     command.set_defaults(run=slides)
 
@@ -108,7 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
         add_help=False,
     )
 
-    command = commands.add_parser("doctor", help="check that everything is here and works")
+    command = commands.add_parser("doctor", help="check that everything is installed and works")
     command.set_defaults(run=doctor)
 
     command = commands.add_parser(
@@ -124,11 +130,17 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("topology", help="a folder of server files, or its name in server-configs")
     command.set_defaults(run=credentials)
 
-    command = commands.add_parser("ps", help="list the labs that are running, and who owns them")
+    command = commands.add_parser(
+        "ps", help="list the labs running on this machine, and who owns them"
+    )
     command.set_defaults(run=ps)
 
-    command = commands.add_parser("stop", help="end labs: by their owner's pid, or all")
-    command.add_argument("pids", nargs="*", type=int, metavar="PID", help="as ps shows")
+    command = commands.add_parser(
+        "stop", help="end labs: those of the owners you name, or all of yours"
+    )
+    command.add_argument(
+        "pids", nargs="*", type=int, metavar="PID", help="pid of an owner, as ps shows it"
+    )
     command.add_argument("--all", action="store_true", help="every lab of yours on this machine")
     command.set_defaults(run=stop)
     return parser

@@ -10,6 +10,7 @@ cell has run, save, and read the saved file: a cell without a number or with an 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -67,16 +68,11 @@ def parse() -> argparse.Namespace:
 def install_playwright(folder: Path) -> None:
     """Playwright for Python, into a folder of its own, so that it is no dependency of the kit."""
     if not folder.exists():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--target",
-            str(folder),
-            "playwright",
-        ]
+        if importlib.util.find_spec("pip"):
+            installer = [sys.executable, "-m", "pip", "install"]
+        else:  # an environment that uv made
+            installer = ["uv", "pip", "install", "--python", sys.executable]
+        command = [*installer, "-q", "--target", str(folder), "playwright"]
         subprocess.run(command, check=True)
     sys.path.append(str(folder))
 

@@ -244,5 +244,5 @@ def test_a_cell_that_asks_for_slides_is_told_where_there_are_none(
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
     with pytest.raises(labkit.LabError, match="no JupyterLab runs on .*labkit slides 10"):
         labkit.slides("10")
-    with pytest.raises(labkit.LabError, match="11-publish-subscribe.ipynb is no lecture"):
+    with pytest.raises(labkit.LabError, match="11-publish-subscribe.ipynb isn.t a lecture"):
         labkit.slides("11")
