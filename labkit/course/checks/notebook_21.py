@@ -1,0 +1,269 @@
+"""Checks of notebook 21: services, as their callers see them and as they describe themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from labkit.course import play
+from labkit.course.look import Clients, Look
+from labkit.course.wording import shortened
+from labkit.servers.programs import Program
+
+NOT_ORDERS = [b"", b"two teas", b"[]", b"null", b'{"count": 2}', b'{"dish": "tea"}']
+NOT_ORDERS += [b'{"dish": "tea", "count": "some"}', b'{"dish": "tea", "count": null}']
+EACH = 20  # requests for each thing; with three things, no instance misses all of them by chance
+
+
+async def serves_favourites(look: Look) -> None:
+    """Asks for what the learner's dictionary holds, with an entry of the check's own and without it."""
+    host, mine = await look.client("host"), look.answer
+    look.need(isinstance(mine, dict), "mine")
+    service = await _service(look, host, "favourites")
+    owner = (service.get("metadata") or {}).get("owner")
+    copied = "copied" if owner == "ada" else ""
+    look.expect(isinstance(owner, str) and owner.strip() and not copied, "owner", wrong=copied)
+    await _serves(look, host, service, {"list": "mine.list", "get": "mine.get"})
+    extra, value, *unknown = play.names(4, but=[str(thing) for thing in mine if thing])
+    mine[extra] = value
+    try:
+        found = await _favourites(look, mine, unknown)
+    finally:
+        mine.pop(extra, None)
+    later = await _favourites(look, mine, [extra])
+    fits_now = not any(later.values())  # wrong only while the entry was there: an old answer
+    for key, cases in found.items():
+        kept = key == "unknown" and not cases  # the entry is gone, and has an answer
+        wrong = "stale" if kept or (fits_now and key in ("list", "get")) else ""
+        cases += later[key]
+        look.expect(not cases, key, wrong=wrong if cases else "", cases=cases)
+
+
+async def _favourites(look: Look, mine: dict[Any, Any], unknown: list[str]) -> dict[str, list[str]]:
+    """What was wrong with the answers to one round of requests, a text each."""
+    texts = {t: f for t, f in mine.items() if isinstance(t, str) and isinstance(f, str)}
+    asked = [
+        thing.encode()
+        for thing in play.chance.sample([*texts, *unknown], len(texts) + len(unknown))
+    ]
+    (lists,) = (await play.ask_all(look, "mine.list", [b""])).values()
+    gets = await play.ask_all(look, "mine.get", asked)
+    answers = {"mine.list": lists, **{f"mine.get {p.decode()}": found for p, found in gets.items()}}
+    wrong: dict[str, list[str]] = {"all": [], "once": [], "list": [], "get": [], "unknown": []}
+    for request, found in answers.items():
+        thing = request.partition(" ")[2]
+        if len(found) != 1:
+            wrong["once" if found else "all"].append(request)
+            continue
+        key = "list" if not thing else "get" if thing in texts else "unknown"
+        right = {
+            "list": _same_list(found[0].data, mine),
+            "get": not _code(found[0]) and found[0].data == texts.get(thing, "").encode(),
+            "unknown": _code(found[0]) == "404",
+        }
+        if not right[key]:
+            wrong[key].append(f"{request} got {_described(found[0])}")
+    return wrong
+
+
+def _same_list(data: bytes, things: dict[Any, Any]) -> bool:
+    try:
+        listed = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(listed, list) and sorted(map(str, listed)) == sorted(map(str, things))
+
+
+async def tells_errors(look: Look) -> None:
+    """Orders what is on the menu, what is not, what has no price, and nonsense; reads the statistics."""
+    cafe, menu = await look.client("cafe"), look.answer
+    look.need(isinstance(menu, dict), "menu")
+    service = await _service(look, cafe, "cafe")
+    await _serves(look, cafe, service, {"order": "cafe.order"})
+    *dishes, unpriced, one, other = play.names(5, but=[str(dish) for dish in menu if dish])
+    prices = {dish: play.chance.randint(3, 900) for dish in dishes}
+    totals = {
+        _order(d, n): str(p * n).encode()
+        for d, p in prices.items()
+        for n in (1, play.chance.randint(2, 9))
+    }
+    kinds = {
+        "404": [_order(one, 1), _order(other, 3)],
+        "400": NOT_ORDERS,
+        "500": [_order(unpriced, 1), _order(unpriced, 2)],
+    }
+    asked = [*totals, *(order for orders in kinds.values() for order in orders)]
+    menu |= prices | {unpriced: None}
+    before, names = await _errors(look, service), [str(dish) for dish in menu]
+    try:
+        answers = await play.ask_all(look, "cafe.order", play.chance.sample(asked, len(asked)))
+    finally:
+        for dish in (*prices, unpriced):
+            menu.pop(dish, None)
+    counted = await _errors(look, service) - before
+    silent = [_shown(order) for order in asked if not answers[order]]
+    look.expect(not silent, "all", asked=asked, silent=silent)
+    if len(silent) == len(asked):
+        return
+    twice = [_shown(order) for order in asked if len(answers[order]) > 1]
+    look.expect(not twice, "once", twice=twice)
+    got = {order: found[0] for order, found in answers.items() if found}
+    cases = [
+        _case(o, got[o]) for o in totals if o in got and (_code(got[o]) or got[o].data != totals[o])
+    ]
+    kept = "kept" if all(_code(got[order]) == "404" for order in totals if order in got) else ""
+    look.expect(not cases, "totals", wrong=kept, cases=cases)
+    words = {"404": names, "400": ["dish", "count"], "500": []}
+    for code, orders in kinds.items():
+        there = {order: got[order] for order in orders if order in got}
+        cases = [_case(order, answer) for order, answer in there.items() if _code(answer) != code]
+        blamed = code == "500" and any(_code(answer) == "400" for answer in there.values())
+        wrong = "blamed" if blamed else ""
+        if look.expect(not cases, code, wrong=wrong, cases=cases) and words[code]:
+            texts = [
+                (answer.headers or {}).get("Nats-Service-Error", "") for answer in there.values()
+            ]
+            poor = [text for text in texts if not all(word in text for word in words[code])]
+            look.expect(not poor, f"text_{code}", poor=poor, names=names)
+    errors = sum(bool(_code(answer)) for answer in got.values())
+    look.expect(counted == errors, "counted", counted=counted, errors=errors)
+
+
+def _order(dish: str, count: int) -> bytes:
+    return json.dumps({"dish": dish, "count": count}).encode()
+
+
+def _shown(order: bytes) -> str:
+    return order.decode() or "an empty message"
+
+
+def _case(order: bytes, answer: Any) -> str:
+    return f"{_shown(order)} got {_described(answer)}"
+
+
+async def _errors(look: Look, service: dict[str, Any]) -> int:
+    """How many errors the endpoints of this instance have counted."""
+    said = await _said(look, "STATS", service["name"])
+    return sum(
+        _number(e, "num_errors") for s in said if s["id"] == service["id"] for e in _endpoints(s)
+    )
+
+
+async def runs_two_versions(look: Look) -> None:
+    """Finds both versions, each by itself; sends requests that they share, and counts who handled them."""
+    old = look.answer
+    look.need(isinstance(old, Program), "old")
+    look.must(old.alive, "gone")
+    said = await _said(look, "INFO", "favourites")
+    found = {s["id"]: s for s in said if not _serves_mine(s)}
+    new = [id for id, s in found.items() if s["version"] == "1.1.0"]
+    if not new:
+        runs = await _runs(look, await look.client("newer"), await _said(look, "INFO"))
+        look.must(False, "none", runs=[f"{s['name']} {s['version']}" for s in runs])
+    look.must(len(new) == 1, "new", count=len(new))
+    before = [id for id in found if id in old.said]
+    look.must(before, "silent")
+    pings = [
+        await play.ask_all(look, f"$SRV.PING.favourites.{id}", [b""]) for id in (*before, *new)
+    ]
+    look.expect(all(len(answers[b""]) == 1 for answers in pings), "found")
+    things = json.loads((await (await look.connect()).request("favourites.list", timeout=1)).data)
+    unknown = play.names(1, but=things)[0]
+    asked = [thing.encode() for thing in (*things, unknown) for _ in range(EACH)]
+    handled = await _handled(look, found)
+    answers = await play.ask_all(look, "favourites.get", play.chance.sample(asked, len(asked)))
+    after = await _handled(look, found)
+    share = {id: after[id] - handled[id] for id in found}
+    came = sum(map(len, answers.values()))
+    look.must(came <= len(asked), "copied", asked=asked, came=came)
+    look.expect(came == len(asked), "all", asked=asked, came=came)
+    look.expect(all(share.values()), "shared", wrong="" if share[new[0]] else "idle", asked=asked)
+    seen = {p.decode(): {_described(a) for a in told} for p, told in answers.items()}
+    cases = [f"{t} got {' and '.join(sorted(seen[t]))}" for t in things if len(seen[t]) > 1]
+    strange = [a for a in answers[unknown.encode()] if _code(a) != "404"]
+    cases += [f"{unknown}, which nobody likes, got {_described(a)}" for a in strange[:1]]
+    look.expect(not cases, "same", cases=cases)
+    counts = (await play.ask_all(look, "favourites.count", [b""]))[b""]
+    right = [answer.data for answer in counts] == [str(len(things)).encode()]
+    look.expect(right, "count", things=things, got=[_described(a) for a in counts])
+
+
+def _serves_mine(said: dict[str, Any]) -> bool:
+    """Whether it is the service of exercise 2.1, which has the same name."""
+    return any(str(e.get("subject")).startswith("mine.") for e in _endpoints(said))
+
+
+async def _handled(look: Look, found: dict[str, Any]) -> dict[str, int]:
+    """How many requests on favourites.get each of these instances has counted."""
+    counts = dict.fromkeys(found, 0)
+    for said in await _said(look, "STATS", "favourites"):
+        got = [e for e in _endpoints(said) if e.get("subject") == "favourites.get"]
+        if said["id"] in counts:
+            counts[said["id"]] = sum(_number(endpoint, "num_requests") for endpoint in got)
+    return counts
+
+
+# --- what services say of themselves -----------------------------------------------------------
+
+
+async def _said(look: Look, verb: str, name: str = "") -> list[dict[str, Any]]:
+    """What all the services, or those of this name, answer; what has no id, name and version is left out."""
+    subject = f"$SRV.{verb}.{name}" if name else f"$SRV.{verb}"
+    found = []
+    for answer in (await play.ask_all(look, subject, [b""]))[b""]:
+        try:
+            said = json.loads(answer.data)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and {"id", "name", "version"} <= said.keys():
+            found.append(said)
+    return found
+
+
+def _endpoints(said: dict[str, Any]) -> list[dict[str, Any]]:
+    return [endpoint for endpoint in said.get("endpoints") or [] if isinstance(endpoint, dict)]
+
+
+def _number(endpoint: dict[str, Any], key: str) -> int:
+    return value if isinstance(value := endpoint.get(key), int) else 0
+
+
+async def _runs(look: Look, client: Clients, said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the services that run on this client: nobody else hears what is asked of that instance."""
+    asked = [f"$SRV.INFO.{s['name']}.{s['id']}" for s in said]
+    heard = await asyncio.gather(*(look.hearing(subject) for subject in asked))
+    return [s for s, subs in zip(said, heard, strict=True) if {i.cid for i in subs} <= client.cids]
+
+
+async def _service(look: Look, client: Clients, name: str) -> dict[str, Any]:
+    """The one service of this name that this client runs; ends the check where it runs none, or two."""
+    found = await _runs(look, client, await _said(look, "INFO", name))
+    if not found:
+        others = await _runs(look, client, await _said(look, "INFO"))
+        look.must(False, "nameless", client=client.name, names=[s["name"] for s in others])
+    look.must(len(found) == 1, "service", count=len(found), client=client.name)
+    return found[0]
+
+
+async def _serves(
+    look: Look, client: Clients, said: dict[str, Any], wanted: dict[str, str]
+) -> None:
+    """Expect these endpoints on these subjects, and nobody else there."""
+    has = {endpoint.get("name"): endpoint.get("subject") for endpoint in _endpoints(said)}
+    right = wanted.items() <= has.items()
+    shown = [f"{name} on {subject}" for name, subject in has.items()]
+    look.expect(right, "endpoints", wanted=[f"{n} on {s}" for n, s in wanted.items()], has=shown)
+    for subject in wanted.values():
+        await client.on(subject, must=True)
+        others = await look.others_on(subject, but=client.cids)
+        look.must(not others, "others", others=others, subject=subject)
+
+
+def _code(answer: Any) -> str:
+    return str((answer.headers or {}).get("Nats-Service-Error-Code", ""))
+
+
+def _described(answer: Any) -> str:
+    said = (answer.headers or {}).get("Nats-Service-Error", "")
+    return f"error {_code(answer)} ({said})" if _code(answer) else shortened(answer.data)
