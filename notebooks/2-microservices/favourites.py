@@ -1,10 +1,7 @@
-"""The favourites service tells what somebody likes best. It runs against any NATS server:
+"""The favourites service tells what somebody likes best. It runs against any NATS:
 
-    python favourites.py --owner ada
-    NATS_URL=nats://127.0.0.1:4222 python favourites.py --owner bob --version 1.1.0
-
-favourites.list    the things of which there is a favourite, as JSON
-favourites.get     the favourite for the thing in the payload: colour -> green; else error 404
+python favourites.py --owner ada
+NATS_URL=nats://127.0.0.1:4222 python favourites.py --owner bob --version 1.1.0
 """
 
 import argparse
@@ -36,9 +33,15 @@ async def serve(owner, version, prefix, slow):
             raise ServiceError("404", f"{owner} has no favourite {thing}")
         await request.respond(FAVOURITES[thing].encode())
 
-    nc = await nats.connect(os.environ.get("NATS_URL", "nats://127.0.0.1:4222"), name=owner)
-    about = {"description": "What somebody likes best", "metadata": {"owner": owner}}
-    service = await nats.micro.add_service(nc, name="favourites", version=version, **about)
+    url = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
+    nc = await nats.connect(url, name=owner)
+    service = await nats.micro.add_service(
+        nc,
+        name="favourites",
+        version=version,
+        description="What somebody likes best",
+        metadata={"owner": owner},
+    )
     group = service.add_group(name=prefix)
     await group.add_endpoint(name="list", handler=list_favourites)
     await group.add_endpoint(name="get", handler=get_favourite)
@@ -50,9 +53,9 @@ async def serve(owner, version, prefix, slow):
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description="A service that tells what somebody likes best")
+    options = argparse.ArgumentParser(description="Tells what somebody likes best")
     options.add_argument("--owner", default="ada")
     options.add_argument("--version", default="1.0.0")
     options.add_argument("--prefix", default="favourites", help="how its subjects begin")
-    options.add_argument("--slow", type=float, default=0, help="seconds that each get takes")
+    options.add_argument("--slow", type=float, default=0, help="seconds a get takes")
     asyncio.run(serve(**vars(options.parse_args())))

@@ -1,4 +1,4 @@
-# says: it says that its owner is ada
+# says: its owner is ada, and she has the other favourites service
 host = await lab.connect(name="host", replace=True)
 
 
