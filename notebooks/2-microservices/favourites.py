@@ -18,11 +18,6 @@ FAVOURITES = {"colour": "green", "food": "noodles", "season": "autumn"}
 
 
 async def serve(owner, version, prefix, slow):
-    leave = asyncio.Event()
-    if os.name != "nt":  # Windows has no such signals, it ends a program at once
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, leave.set)
-
     async def list_favourites(request):
         await request.respond(json.dumps(sorted(FAVOURITES)).encode())
 
@@ -46,8 +41,12 @@ async def serve(owner, version, prefix, slow):
     await group.add_endpoint(name="list", handler=list_favourites)
     await group.add_endpoint(name="get", handler=get_favourite)
     await nc.flush()
-    print(f"favourites {version} of {owner} is ready: {service.id}")
 
+    leave = asyncio.Event()
+    if os.name != "nt":  # Windows has no such signals, it ends a program at once
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, leave.set)
+    print(f"favourites {version} of {owner} is ready: {service.id}")
     await leave.wait()
     await nc.drain()  # answers what has arrived, then closes
 

@@ -143,9 +143,3 @@ async def test_a_service_of_exercise_2_1_of_the_same_version_is_no_second_one(la
 
     await mine.add_endpoint(name="get", subject="mine.get", handler=respond)
     assert 'no client is named "newer" yet' in await said(labkit.check("2.3", old), "not yet")
-
-
-def test_the_program_is_shown_whole_and_reads_on_one_screen():
-    lines = FAVOURITES.read_text("utf-8").splitlines()
-    assert len(lines) <= 62
-    assert max(map(len, lines)) <= 90, "what is longer wraps in a notebook"

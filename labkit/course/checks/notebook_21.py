@@ -45,7 +45,7 @@ async def serves_favourites(look: Look) -> None:
 
 async def _favourites(look: Look, mine: dict[Any, Any], unknown: list[str]) -> dict[str, list[str]]:
     """What was wrong with the answers to one round of requests, a text each."""
-    texts = {t: f for t, f in mine.items() if isinstance(t, str) and isinstance(f, str)}
+    texts = {t: f for t, f in mine.items() if t and isinstance(t, str) and isinstance(f, str)}
     asked = [
         thing.encode()
         for thing in play.chance.sample([*texts, *unknown], len(texts) + len(unknown))
@@ -168,17 +168,16 @@ async def runs_two_versions(look: Look) -> None:
     look.must(len(new) == 1, "new", count=len(new))
     before = [id for id in found if id in old.said]
     look.must(before, "silent")
-    pings = [
-        await play.ask_all(look, f"$SRV.PING.favourites.{id}", [b""]) for id in (*before, *new)
-    ]
-    look.expect(all(len(answers[b""]) == 1 for answers in pings), "found")
+    both = [*before, *new]
+    pings = [await _said(look, "PING", f"favourites.{id}") for id in both]
+    look.expect([[s["id"] for s in said] for said in pings] == [[id] for id in both], "found")
     look.must(things := await _listed(look), "list")
     unknown = play.names(1, but=things)[0]
     asked = [thing.encode() for thing in (*things, unknown) for _ in range(EACH)]
-    handled = await _handled(look, found)
+    handled = await _handled(look, both)
     answers = await play.ask_all(look, "favourites.get", play.chance.sample(asked, len(asked)))
-    after = await _handled(look, found)
-    share = {id: after[id] - handled[id] for id in found}
+    after = await _handled(look, both)
+    share = {id: after[id] - handled[id] for id in both}
     came = sum(map(len, answers.values()))
     look.must(came <= len(asked), "copied", asked=asked, came=came)
     look.expect(came == len(asked), "all", asked=asked, came=came)
@@ -210,9 +209,9 @@ def _serves_mine(said: dict[str, Any]) -> bool:
     return any(str(e.get("subject")).startswith("mine.") for e in _endpoints(said))
 
 
-async def _handled(look: Look, found: dict[str, Any]) -> dict[str, int]:
+async def _handled(look: Look, ids: list[str]) -> dict[str, int]:
     """How many requests on favourites.get each of these instances has counted."""
-    counts = dict.fromkeys(found, 0)
+    counts = dict.fromkeys(ids, 0)
     for said in await _said(look, "STATS", "favourites"):
         got = [e for e in _endpoints(said) if e.get("subject") == "favourites.get"]
         if said["id"] in counts:
