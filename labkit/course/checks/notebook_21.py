@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from labkit.course import play
@@ -16,6 +17,15 @@ NOT_ORDERS = [b"", b"two teas", b"[]", b"null", b'{"count": 2}', b'{"dish": "tea
 NOT_ORDERS += [b'{"dish": "tea", "count": "some"}', b'{"dish": "tea", "count": null}']
 IDENTITY = ("id", "name", "version")  # what every service says of itself
 EACH = 20  # requests for each thing; with three things, no instance misses all of them by chance
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request must get: an error of this code, or none, and this payload where it is given."""
+
+    key: str  # of the sentence that tells it
+    code: str = ""
+    data: bytes | None = None
 
 
 async def serves_favourites(look: Look) -> None:
@@ -39,43 +49,23 @@ async def serves_favourites(look: Look) -> None:
     for key, cases in found.items():
         kept = key == "unknown" and not cases  # the entry is gone, and has an answer
         wrong = "stale" if kept or (fits_now and key in ("list", "get")) else ""
-        cases += later[key]
-        look.expect(not cases, key, wrong=wrong if cases else "", cases=cases)
+        cases += later.get(key, [])
+        look.expect(not cases, key, wrong=wrong, cases=cases)
 
 
 async def _favourites(look: Look, mine: dict[Any, Any], unknown: list[str]) -> dict[str, list[str]]:
-    """What was wrong with the answers to one round of requests, a text each."""
-    texts = {t: f for t, f in mine.items() if t and isinstance(t, str) and isinstance(f, str)}
-    asked = [
-        thing.encode()
-        for thing in play.chance.sample([*texts, *unknown], len(texts) + len(unknown))
-    ]
-    (lists,) = (await play.ask_all(look, "mine.list", [b""])).values()
-    gets = await play.ask_all(look, "mine.get", asked)
-    answers = {"mine.list": lists, **{f"mine.get {p.decode()}": found for p, found in gets.items()}}
-    wrong: dict[str, list[str]] = {"all": [], "once": [], "list": [], "get": [], "unknown": []}
-    for request, found in answers.items():
-        thing = request.partition(" ")[2]
-        if len(found) != 1:
-            wrong["once" if found else "all"].append(request)
-            continue
-        key = "list" if not thing else "get" if thing in texts else "unknown"
-        right = {
-            "list": _same_list(found[0].data, mine),
-            "get": not _code(found[0]) and found[0].data == texts.get(thing, "").encode(),
-            "unknown": _code(found[0]) == "404",
-        }
-        if not right[key]:
-            wrong[key].append(f"{request} got {_described(found[0])}")
+    """What was wrong with the answers to one round of requests."""
+    texts = {t: f for t, f in mine.items() if isinstance(t, str) and isinstance(f, str)}
+    wanted = {t.encode(): Wanted("get", data=f.encode()) for t, f in texts.items()}
+    wanted |= {thing.encode(): Wanted("unknown", "404") for thing in unknown}
+    asked = play.chance.sample([*wanted], len(wanted))
+    wrong = _judged(wanted, await play.ask_all(look, "mine.get", asked), "mine.get ")
+    lists = (await play.ask_all(look, "mine.list", [b""]))[b""]
+    if len(lists) != 1:
+        wrong["once" if lists else "all"].append("mine.list")
+    strange = [answer for answer in lists[:1] if _listed(answer) != sorted(map(str, mine))]
+    wrong["list"] = [f"mine.list got {_described(answer)}" for answer in strange]
     return wrong
-
-
-def _same_list(data: bytes, things: dict[Any, Any]) -> bool:
-    try:
-        listed = json.loads(data)
-    except ValueError:
-        return False
-    return isinstance(listed, list) and sorted(map(str, listed)) == sorted(map(str, things))
 
 
 async def tells_errors(look: Look) -> None:
@@ -86,64 +76,56 @@ async def tells_errors(look: Look) -> None:
     await _serves(look, cafe, service, {"order": "cafe.order"})
     *dishes, unpriced, one, other = play.names(5, but=[str(dish) for dish in menu if dish])
     prices = {dish: play.chance.randint(3, 900) for dish in dishes}
-    totals = {
-        _order(d, n): str(p * n).encode()
-        for d, p in prices.items()
-        for n in (1, play.chance.randint(2, 9))
-    }
-    kinds = {
-        "404": [_order(one, 1), _order(other, 3)],
-        "400": NOT_ORDERS,
-        "500": [_order(unpriced, 1), _order(unpriced, 2)],
-    }
-    asked = [*totals, *(order for orders in kinds.values() for order in orders)]
-    menu |= prices | {unpriced: None}
-    before, names = await _errors(look, service), [str(dish) for dish in menu]
+    orders = {(dish, count): price * count for dish, price in prices.items() for count in (1, 7)}
+    wanted = {_order(*o): Wanted("totals", data=b"%d" % total) for o, total in orders.items()}
+    wanted |= {_order(dish, 1): Wanted("404", "404") for dish in (one, other)}
+    wanted |= {order: Wanted("400", "400") for order in NOT_ORDERS}
+    wanted |= {_order(unpriced, count): Wanted("500", "500") for count in (1, 2)}
+    before, added = await _errors(look, service), {**prices, unpriced: None}
+    menu.update(added)
+    names = [str(dish) for dish in menu]
     try:
-        answers = await play.ask_all(look, "cafe.order", play.chance.sample(asked, len(asked)))
+        asked = play.chance.sample([*wanted], len(wanted))
+        answers = await play.ask_all(look, "cafe.order", asked)
     finally:
-        for dish in (*prices, unpriced):
+        for dish in added:
             menu.pop(dish, None)
     counted = await _errors(look, service) - before
-    silent = [_shown(order) for order in asked if not answers[order]]
-    look.expect(not silent, "all", asked=asked, silent=silent)
-    if len(silent) == len(asked):
-        return
-    twice = [_shown(order) for order in asked if len(answers[order]) > 1]
-    look.expect(not twice, "once", twice=twice)
-    got = {order: found[0] for order, found in answers.items() if found}
-    cases = [
-        _case(o, got[o]) for o in totals if o in got and (_code(got[o]) or got[o].data != totals[o])
-    ]
-    kept = "kept" if all(_code(got[order]) == "404" for order in totals if order in got) else ""
-    look.expect(not cases, "totals", wrong=kept, cases=cases)
-    texts = {"404": ("names", names), "400": ("form", ["dish", "count"]), "500": ("", [])}
-    for code, orders in kinds.items():
-        there = {order: got[order] for order in orders if order in got}
-        cases = [_case(order, answer) for order, answer in there.items() if _code(answer) != code]
-        blamed = code == "500" and any(_code(answer) == "400" for answer in there.values())
-        wrong = "blamed" if blamed else ""
-        key, words = texts[code]
-        if look.expect(not cases, code, wrong=wrong, cases=cases) and key:
-            said = [
-                (answer.headers or {}).get("Nats-Service-Error", "") for answer in there.values()
-            ]
-            poor = [text for text in said if not all(word in text for word in words)]
+    wrong, answered = _judged(wanted, answers), sum(map(bool, answers.values()))
+    causes = {
+        "totals": "kept" if all("got error 404" in case for case in wrong["totals"]) else "",
+        "500": "blamed" if any("got error 400" in case for case in wrong["500"]) else "",
+    }
+    for key, cases in wrong.items():
+        look.expect(not cases, key, wrong=causes.get(key, ""), cases=cases, asked=wanted)
+        if not answered:
+            return
+    for code, key, words in (("404", "names", names), ("400", "form", ["dish", "count"])):
+        texts = [_text(a) for found in answers.values() for a in found if _code(a) == code]
+        poor = [text for text in texts if not all(word in text for word in words)]
+        if texts:
             look.expect(not poor, key, poor=poor, names=names)
-    errors = sum(bool(_code(answer)) for answer in got.values())
+    errors = sum(bool(_code(answer)) for found in answers.values() for answer in found)
     look.expect(counted == errors, "counted", counted=counted, errors=errors)
+
+
+def _judged(
+    wanted: dict[bytes, Wanted], answers: dict[bytes, list[Any]], subject: str = ""
+) -> dict[str, list[str]]:
+    """What was wrong, a text for each case, by the key of its sentence."""
+    wrong: dict[str, list[str]] = {key: [] for key in ("all", "once")}
+    for payload, want in wanted.items():
+        found, shown = answers[payload], subject + (payload.decode() or "an empty message")
+        cases = wrong.setdefault(want.key, [])
+        if len(found) != 1:
+            wrong["once" if found else "all"].append(shown)
+        if found and (_code(found[0]) != want.code or want.data not in (None, found[0].data)):
+            cases.append(f"{shown} got {_described(found[0])}")
+    return wrong
 
 
 def _order(dish: str, count: int) -> bytes:
     return json.dumps({"dish": dish, "count": count}).encode()
-
-
-def _shown(order: bytes) -> str:
-    return order.decode() or "an empty message"
-
-
-def _case(order: bytes, answer: Any) -> str:
-    return f"{_shown(order)} got {_described(answer)}"
 
 
 async def _errors(look: Look, service: dict[str, Any]) -> int:
@@ -171,7 +153,8 @@ async def runs_two_versions(look: Look) -> None:
     both = [*before, *new]
     pings = [await _said(look, "PING", f"favourites.{id}") for id in both]
     look.expect([[s["id"] for s in said] for said in pings] == [[id] for id in both], "found")
-    look.must(things := await _listed(look), "list")
+    lists = (await play.ask_all(look, "favourites.list", EACH * [b""]))[b""]
+    look.must(things := next(filter(None, map(_listed, lists)), []), "list")
     unknown = play.names(1, but=things)[0]
     asked = [thing.encode() for thing in (*things, unknown) for _ in range(EACH)]
     handled = await _handled(look, both)
@@ -192,15 +175,12 @@ async def runs_two_versions(look: Look) -> None:
     look.expect(right, "count", things=things, got=[_described(a) for a in counts])
 
 
-async def _listed(look: Look) -> list[str]:
-    """What favourites.list answers, whichever version does; [] where no answer is a list of names."""
-    for answer in (await play.ask_all(look, "favourites.list", EACH * [b""]))[b""]:
-        with contextlib.suppress(ValueError):
-            things = json.loads(answer.data)
-            if isinstance(things, list) and all(
-                isinstance(thing, str) and thing for thing in things
-            ):
-                return things
+def _listed(answer: Any) -> list[str]:
+    """The names in a JSON list, sorted; [] where the answer is no such list."""
+    with contextlib.suppress(ValueError):
+        things = json.loads(answer.data)
+        if isinstance(things, list) and all(isinstance(thing, str) for thing in things):
+            return sorted(things)
     return []
 
 
@@ -279,6 +259,10 @@ def _code(answer: Any) -> str:
     return str((answer.headers or {}).get("Nats-Service-Error-Code", ""))
 
 
+def _text(answer: Any) -> str:
+    return str((answer.headers or {}).get("Nats-Service-Error", ""))
+
+
 def _described(answer: Any) -> str:
-    said = (answer.headers or {}).get("Nats-Service-Error", "")
-    return f"error {_code(answer)} ({said})" if _code(answer) else shortened(answer.data)
+    error = f"error {_code(answer)} ({_text(answer)})"
+    return error if _code(answer) else shortened(answer.data)
