@@ -59,8 +59,10 @@ async def _favourites(look: Look, mine: dict[Any, Any], unknown: list[str]) -> d
     wanted = {t.encode(): Wanted("get", data=f.encode()) for t, f in texts.items()}
     wanted |= {thing.encode(): Wanted("unknown", "404") for thing in unknown}
     asked = play.chance.sample([*wanted], len(wanted))
-    wrong = _judged(wanted, await play.ask_all(look, "mine.get", asked), "mine.get ")
-    lists = (await play.ask_all(look, "mine.list", [b""]))[b""]
+    gets, listed = await asyncio.gather(
+        play.ask_all(look, "mine.get", asked), play.ask_all(look, "mine.list", [b""])
+    )
+    wrong, lists = _judged(wanted, gets, "mine.get "), listed[b""]
     if len(lists) != 1:
         wrong["once" if lists else "all"].append("mine.list")
     strange = [answer for answer in lists[:1] if _listed(answer) != sorted(map(str, mine))]
@@ -157,7 +159,7 @@ async def runs_two_versions(look: Look) -> None:
     before = [id for id in found if id in old.said]
     look.must(before, "silent")
     both = [*before, *new]
-    pings = [await _said(look, "PING", f"favourites.{id}") for id in both]
+    pings = await asyncio.gather(*(_said(look, "PING", f"favourites.{id}") for id in both))
     look.expect([[s["id"] for s in said] for said in pings] == [[id] for id in both], "found")
     lists = (await play.ask_all(look, "favourites.list", EACH * [b""]))[b""]
     look.must(things := next(filter(None, map(_listed, lists)), []), "list")
