@@ -54,6 +54,18 @@ def every_notebook(folder: Path | None = None) -> list[Path]:
     return sorted((p for p in paths if ".ipynb_checkpoints" not in p.parts), key=lambda p: p.name)
 
 
+def every_program() -> list[Path]:
+    """The Python files that stand beside the course's notebooks."""
+    folders = sorted({path.parent for path in every_notebook()})
+    return [program for folder in folders for program in sorted(folder.glob("*.py"))]
+
+
+def programs_of(path: Path) -> list[Path]:
+    """Those beside this notebook that it names, because it starts them."""
+    text = "".join(cell.source for cell in read(path).cells)
+    return [program for program in sorted(path.parent.glob("*.py")) if program.name in text]
+
+
 def number(path: Path) -> str:
     """A notebook's number, the first part of its file name: "11"."""
     return path.stem.partition("-")[0]

@@ -61,7 +61,7 @@ class Report:
         ]
         lines += [
             f"{name} is fresh; your copy is kept as {old}. "
-            "If it is open in JupyterLab: File → Reload Notebook from Disk"
+            f"If it is open in JupyterLab: File → Reload {_kind(name)} from Disk"
             for name, old in self.kept
         ]
         return lines
@@ -71,10 +71,16 @@ class Report:
 
 
 def _way_to_the_new(name: str) -> str:
-    path = Path(name)
-    if path.suffix == ".ipynb":
-        return f"{environment.command()} reset {notebooks.number(path)}"
+    source = notebooks.course_folder() / name
+    for path in notebooks.every_notebook():
+        if path == source or source in notebooks.programs_of(path):
+            return f"{environment.command()} reset {notebooks.number(path)}"
     return f"move yours away and run {environment.command()} lab again"
+
+
+def _kind(name: str) -> str:
+    """What JupyterLab's menu calls such a file."""
+    return "Notebook" if name.endswith(".ipynb") else "Python File"
 
 
 def _count(names: list[str]) -> str:
@@ -121,7 +127,7 @@ def prepare(folder: Path) -> Report:
         _write(fresh, target)
         copied[name] = wanted
     _write_launchers(folder)
-    report.outdated += _copy_server_configs(folder, copied)
+    report.outdated += _copy_plain_files(folder, copied)
     _save(folder, copied)
     return report
 
@@ -129,7 +135,7 @@ def prepare(folder: Path) -> Report:
 def reset(*numbers: str | int, folder: Path | None = None) -> Report:
     """Fresh copies of these notebooks ("11"); each old copy is kept beside under another name.
 
-    Works on the workspace that this process works in, or on `folder`. Raises NotebookError for a
+    So is each program that such a notebook starts, where the learner changed it. Works on the workspace that this process works in, or on `folder`. Raises NotebookError for a
     number that is not in the course; then nothing is changed.
     """
     sources = [notebooks.find(wanted) for wanted in dict.fromkeys(map(str, numbers))]
@@ -147,8 +153,22 @@ def reset(*numbers: str | int, folder: Path | None = None) -> Report:
         fresh = notebooks.strip(notebooks.read(source), source.name)
         _write(fresh, target)
         copied[name] = _fingerprint(fresh)
+        for program in notebooks.programs_of(source):
+            _reset_program(program, folder, copied, report)
     _save(folder, copied)
     return report
+
+
+def _reset_program(source: Path, folder: Path, copied: dict[str, str], report: Report) -> None:
+    name = source.relative_to(notebooks.course_folder()).as_posix()
+    target, text = folder / name, source.read_bytes()
+    if target.exists() and target.read_bytes() != text:
+        old = _free_name(target)
+        target.rename(old)
+        report.kept.append((name, old.name))
+    if not target.exists():
+        _put(text, target)
+    copied[name] = _digest(text)
 
 
 def _usable(folder: Path) -> Path:
@@ -205,7 +225,7 @@ def _write_launchers(folder: Path) -> None:
 def _free_name(target: Path) -> Path:
     """The first name like 11-publish-subscribe.kept-1.ipynb that is not taken."""
     counter = 1
-    while (old := target.with_name(f"{target.stem}.kept-{counter}.ipynb")).exists():
+    while (old := target.with_name(f"{target.stem}.kept-{counter}{target.suffix}")).exists():
         counter += 1
     return old
 
@@ -234,16 +254,23 @@ def _save(folder: Path, copied: dict[str, str]) -> None:
     _put(json.dumps(copied, indent=1).encode(), folder / HIDDEN / COPIED)
 
 
-def _copy_server_configs(folder: Path, copied: dict[str, str]) -> list[str]:
-    """The server files beside the notebooks, for reading and for trying changes.
+def _plain_files() -> dict[str, Path]:
+    """What is copied as it is, by its name there: programs beside notebooks, and the server files."""
+    course, configs = notebooks.course_folder(), configs_folder()
+    found = {path.relative_to(course).as_posix(): path for path in notebooks.every_program()}
+    for path in sorted(path for path in configs.rglob("*") if path.is_file()):
+        if path.parent.name != MADE:  # keys that somebody made there for a run by hand
+            found[f"server-configs/{path.relative_to(configs).as_posix()}"] = path
+    return found
+
+
+def _copy_plain_files(folder: Path, copied: dict[str, str]) -> list[str]:
+    """The plain files beside the notebooks, for reading and for trying changes.
 
     Returns the names of those that the course and the learner have both changed; they stay.
     """
     outdated = []
-    for source in sorted(path for path in configs_folder().rglob("*") if path.is_file()):
-        if source.parent.name == MADE:  # keys that somebody made there for a run by hand
-            continue
-        name = f"server-configs/{source.relative_to(configs_folder()).as_posix()}"
+    for name, source in _plain_files().items():
         target, text = folder / name, source.read_bytes()
         wanted, before = _digest(text), copied.get(name)
         now = _digest(target.read_bytes()) if target.exists() else None

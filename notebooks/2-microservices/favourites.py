@@ -1,11 +1,7 @@
-"""A service that tells what somebody likes best. It runs against any NATS server:
+"""The favourites service tells what somebody likes best. It runs against any NATS:
 
-    python favourites.py --owner ada
-    NATS_URL=nats://127.0.0.1:4222 python favourites.py --owner ada --version 1.1.0
-
-favourites.list      the things of which ada has a favourite, as JSON: ["colour", "food", "season"]
-favourites.get       the payload is one of them, the answer is the favourite: colour -> green
-                     anything else gets the error 404
+python favourites.py --owner ada
+NATS_URL=nats://127.0.0.1:4222 python favourites.py --owner bob --version 1.1.0
 """
 
 import argparse
@@ -21,16 +17,7 @@ from nats.micro.service import ServiceError
 FAVOURITES = {"colour": "green", "food": "noodles", "season": "autumn"}
 
 
-async def serve(owner, version, prefix, slow, leave):
-    nc = await nats.connect(os.environ.get("NATS_URL", "nats://127.0.0.1:4222"), name=owner)
-    service = await nats.micro.add_service(
-        nc,
-        name="favourites",
-        version=version,
-        description="What somebody likes best",
-        metadata={"owner": owner},
-    )
-
+async def serve(owner, version, prefix, slow):
     async def list_favourites(request):
         await request.respond(json.dumps(sorted(FAVOURITES)).encode())
 
@@ -41,26 +28,33 @@ async def serve(owner, version, prefix, slow, leave):
             raise ServiceError("404", f"{owner} has no favourite {thing}")
         await request.respond(FAVOURITES[thing].encode())
 
+    url = os.environ.get("NATS_URL", "nats://127.0.0.1:4222")
+    nc = await nats.connect(url, name=owner)
+    service = await nats.micro.add_service(
+        nc,
+        name="favourites",
+        version=version,
+        description="What somebody likes best",
+        metadata={"owner": owner},
+    )
     group = service.add_group(name=prefix)
     await group.add_endpoint(name="list", handler=list_favourites)
     await group.add_endpoint(name="get", handler=get_favourite)
     await nc.flush()
+
+    leave = asyncio.Event()
+    if os.name != "nt":  # Windows has no such signals, it ends a program at once
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, leave.set)
     print(f"favourites {version} of {owner} is ready: {service.id}")
     await leave.wait()
     await nc.drain()  # answers what has arrived, then closes
 
 
-async def main():
-    parser = argparse.ArgumentParser(description="A service that tells what somebody likes best")
-    parser.add_argument("--owner", default="ada")
-    parser.add_argument("--version", default="1.0.0")
-    parser.add_argument("--prefix", default="favourites", help="where its subjects begin")
-    parser.add_argument("--slow", type=float, default=0, help="seconds that each answer takes")
-    leave = asyncio.Event()
-    if os.name != "nt":  # Windows has no SIGTERM
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)
-    await serve(**vars(parser.parse_args()), leave=leave)
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    options = argparse.ArgumentParser(description="Tells what somebody likes best")
+    options.add_argument("--owner", default="ada")
+    options.add_argument("--version", default="1.0.0")
+    options.add_argument("--prefix", default="favourites", help="how its subjects begin")
+    options.add_argument("--slow", type=float, default=0, help="seconds a get takes")
+    asyncio.run(serve(**vars(options.parse_args())))

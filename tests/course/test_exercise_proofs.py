@@ -117,6 +117,7 @@ async def learner(
     before = asyncio.all_tasks()
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        patched.chdir(notebooks.find(EVERY[request.param].notebook).parent)  # as its kernel does
         yield Learner(request.param, InteractiveShell(config=config))
     for lab in labkit.running():
         lab.stop()

@@ -152,6 +152,64 @@ def test_a_server_file_follows_the_course_unless_the_learner_changed_it(
     assert copy.read_text() == "third"
 
 
+def program(folder: Path, text: str) -> Path:
+    """A program beside the notebook 19, which starts it."""
+    put(folder, 'lab.run("served.py")')
+    path = folder / "1-hour" / "served.py"
+    path.write_text(text)
+    return path
+
+
+def test_a_program_beside_a_notebook_follows_the_course_unless_the_learner_changed_it(
+    course: Path, tmp_path: Path
+):
+    ws = tmp_path / "ws"
+    copy = ws / "1-hour" / "served.py"
+    program(course, "first")
+    workspace.prepare(ws)
+    assert copy.read_text() == "first"
+    program(course, "second")
+    workspace.prepare(ws)
+    assert copy.read_text() == "second"
+    copy.write_text("my own")
+    assert workspace.prepare(ws).lines() == [], "nothing new in the course: nothing to tell"
+    program(course, "third")
+    (line,) = workspace.prepare(ws).lines()
+    assert line.startswith("1-hour/served.py has changed in the course")
+    assert line.endswith("labkit reset 19")
+    assert copy.read_text() == "my own"
+
+
+def test_reset_gives_the_programs_of_the_notebook_too_and_keeps_a_changed_one(
+    course: Path, tmp_path: Path
+):
+    ws = tmp_path / "ws"
+    copy = ws / "1-hour" / "served.py"
+    program(course, "first")
+    (course / "1-hour" / "other.py").write_text("no notebook starts it")
+    workspace.prepare(ws)
+    assert [name for name, _ in workspace.reset("19", folder=ws).kept] == ["1-hour/19-demo.ipynb"]
+    copy.write_text("my own")
+    copy.with_name("other.py").write_text("my own too")
+    *_, line = workspace.reset("19", folder=ws).lines()
+    assert line.startswith("1-hour/served.py is fresh; your copy is kept as served.kept-1.py")
+    assert line.endswith("File → Reload Python File from Disk")
+    assert copy.read_text() == "first"
+    assert copy.with_name("served.kept-1.py").read_text() == "my own"
+    assert copy.with_name("other.py").read_text() == "my own too"
+    copy.unlink()
+    workspace.reset("19", folder=ws)
+    assert copy.read_text() == "first"
+
+
+def test_the_favourites_service_comes_with_the_notebooks_of_its_hour(tmp_path: Path):
+    workspace.prepare(tmp_path / "ws")
+    copy = tmp_path / "ws" / "2-microservices" / "favourites.py"
+    (source,) = [path for path in notebooks.every_program() if path.name == copy.name]
+    assert copy.read_bytes() == source.read_bytes()
+    assert source in notebooks.programs_of(notebooks.find("21"))
+
+
 def test_a_fresh_copy_is_given_in_a_cell_too(course: Path, tmp_path: Path, monkeypatch):
     ws = tmp_path / "ws"
     workspace.prepare(ws)

@@ -73,6 +73,7 @@ def test_a_wheel_holds_the_course_and_the_server_files(tmp_path: Path):
     (wheel,) = tmp_path.glob("labkit-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "labkit/_course/notebooks/00-start-here.ipynb" in names
+    assert "labkit/_course/notebooks/2-microservices/favourites.py" in names
     assert "labkit/_course/server-configs/single/n1.conf" in names
 
 

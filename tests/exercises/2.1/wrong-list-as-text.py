@@ -1,0 +1,21 @@
+# says: a JSON list of the things in mine is wanted
+host = await lab.connect(name="host", replace=True)
+
+
+async def list_mine(request):
+    await request.respond(", ".join(mine).encode())
+
+
+async def get_mine(request):
+    thing = request.data.decode()
+    if thing not in mine:
+        raise ServiceError("404", f"I have no favourite {thing}")
+    await request.respond(mine[thing].encode())
+
+
+service = await nats.micro.add_service(
+    host, name="favourites", version="1.0.0", metadata={"owner": "me"}
+)
+group = service.add_group(name="mine")
+await group.add_endpoint(name="list", handler=list_mine)
+await group.add_endpoint(name="get", handler=get_mine)
