@@ -23,7 +23,9 @@ def test_every_cell_runs_twice_and_every_exercise_stripped_and_solved(path: Path
 @pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
 def test_the_walk_checks_each_exercise_of_the_notebook(path: Path):
     wanted = {id for id, e in exercises.registry().items() if e.notebook == notebooks.number(path)}
-    shown = [step.shows for step in steps(notebooks.read(path)) if step.shows.startswith("Exercise ")]
+    shown = [
+        step.shows for step in steps(notebooks.read(path)) if step.shows.startswith("Exercise ")
+    ]
     for id in wanted:
         outcomes = [heading for heading in shown if heading.startswith(f"Exercise {id}:")]
         assert outcomes == [f"Exercise {id}: {o}" for o in ("not yet", "right", "right")]
