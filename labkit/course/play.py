@@ -103,9 +103,11 @@ async def ask(
     return "answered" if expected in (None, answer.data) else "wrong answer"
 
 
-async def ask_all(look: Look, subject: str, payloads: list[bytes]) -> dict[bytes, list[Any]]:
+async def ask_all(
+    look: Look, subject: str, payloads: list[bytes], client: NatsClient | None = None
+) -> dict[bytes, list[Any]]:
     """Send all these questions, and gather all the answers to each."""
-    client = await look.connect()
+    client = client or await look.connect()
     inbox = await look.listen(f"{client.new_inbox()}.*", client)
     for number, payload in enumerate(payloads):
         await client.publish(subject, payload, reply=inbox.subject.replace("*", str(number)))

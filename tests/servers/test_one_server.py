@@ -170,10 +170,10 @@ def test_well_known_mode_listens_where_the_file_says():
 
 
 def test_a_taken_port_in_well_known_mode_is_told_with_its_holder():
-    text = {"n1": "listen: 127.0.0.1:24222"}
+    text = {"n1": "listen: 127.0.0.1:24223"}
     with labkit.start(text, ports="well-known") as lab:
         with pytest.raises(
-            TopologyError, match=f"24222 is taken by nats-server.*pid {lab['n1'].pid}"
+            TopologyError, match=f"24223 is taken by nats-server.*pid {lab['n1'].pid}"
         ):
             labkit.start(text, ports="well-known")
 
@@ -399,7 +399,13 @@ def test_a_guard_that_is_asked_to_leave_as_soon_as_it_speaks_takes_its_folder_al
         with bare_guard() as guard:
             assert guard.stdin and guard.stdout
             argv = [shutil.which("sleep"), "60"]
-            order = {"id": 1, "argv": argv, "cwd": str(folder), "output": os.devnull}
+            order = {
+                "id": 1,
+                "argv": argv,
+                "cwd": str(folder),
+                "output": os.devnull,
+                "environment": {},
+            }
             for request in (opening(folder), {"lab": str(folder), **order}):
                 guard.stdin.write(marshal.dumps(request))
             guard.stdin.flush()

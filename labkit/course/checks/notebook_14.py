@@ -107,7 +107,8 @@ async def _published(look: Look, subject: str, payload: bytes, count: int) -> fl
 
 async def _expect_delivery(look: Look, subject: str, payload: bytes, count: int) -> None:
     """Expect that so many odd messages arrive whole, on the subject that is asked for."""
-    heard = await look.listen(subject)
+    client = await look.connect()
+    heard, everything = [await look.listen(where, client) for where in (subject, ">")]
     before = {c.cid for c in await look.connections(state="closed")}
     await _published(look, subject, payload, count)
     arrived = len(await heard.take(count))
@@ -117,4 +118,8 @@ async def _expect_delivery(look: Look, subject: str, payload: bytes, count: int)
     right, facts = arrived == count, {"count": count, "arrived": arrived, "reason": reason}
     look.expect(right, "arrived", wrong=wrong, **facts)
     strange = [m.data for m in heard.messages if m.data != payload][:1]
+    await client.close()  # it would slow down what is measured next
+    others = {m.subject for m in everything.messages} - {subject}
+    others = {other for other in others if not other.startswith(("_INBOX.", "$"))}
+    look.must(not others, "others", subject=subject, others=others)
     look.expect(not strange, "payload", payload=payload, strange=strange[0] if strange else b"")

@@ -1,4 +1,4 @@
-# says: The value of a header is a text
+# says: A header's value is a string
 cafe = await lab.connect(name="cafe", replace=True)
 service = await nats.micro.add_service(cafe, name="cafe", version="1.0.0")
 
