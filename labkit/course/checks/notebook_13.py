@@ -81,8 +81,8 @@ async def lottery(look: Look) -> None:
     wrong = ("word" if "me" in strangers else "strangers") if strangers else "yours"
     right = won and not strangers
     look.must(right, "yours", wrong=wrong, draws=DRAWS, me=me, strangers=strangers)
-    draws = [number.encode() for number in play.numbers(FEW_DRAWS)]
-    answers = (await play.ask_all(look, "room.lottery", draws, visitor)).values()
+    slips = [number.encode() for number in play.numbers(FEW_DRAWS)]
+    answers = (await play.ask_all(look, "room.lottery", slips, visitor)).values()
     most = max(answers, key=len)
     look.must(len(most) <= 1, "once", answers=[m.data.decode(errors="replace") for m in most])
     share = DRAWS // (len(people) + 1)
