@@ -6,6 +6,7 @@ answer comes up and what the presenter's view says is seen on the way. Skipped w
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -25,6 +26,7 @@ SMALLEST_TEXT, SMALLEST_CODE = 24, 20  # pixels
 SMALLEST_LETTER = 16  # pixels, in a picture
 LONGEST = 5.0  # seconds that a cell may take without a word about it
 RUN_TIMEOUT = 30.0  # seconds a cell
+PICTURES = os.environ.get("LABKIT_PICTURES")  # a folder for a picture of every slide, to look at
 LECTURES = [path for path in notebooks.every_notebook() if notebooks.is_slides(path)]
 pytestmark = pytest.mark.skipif(chromium.program() is None, reason="no Chromium on PATH")
 
@@ -206,7 +208,12 @@ def test_every_slide_fits_with_its_outputs_and_the_answer_waits_for_the_run(path
             page.press("Space")
             page.settle()
         show_all(page)
-        found += [problem for size in SIZES for problem in problems(page, *size)]
+        for width, height in SIZES:
+            found += problems(page, width, height)
+            if PICTURES:
+                page.picture(
+                    Path(PICTURES) / f"{path.stem[:2]}-{page.evaluate(PLACE)}-{height}.png"
+                )
         told.append(view.evaluate("document.body.innerText"))
     assert not found, "\n".join(found)
     cells = notebooks.read(path).cells
