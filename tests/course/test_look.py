@@ -254,7 +254,13 @@ async def test_a_standstill_is_seen():
 async def test_chaos_kills_in_turn_until_the_work_is_done():
     with labkit.start("cluster") as lab:
         nc = await lab.connect("n1")
-        work = asyncio.ensure_future(asyncio.sleep(0.2))
+        before = {lab["n2"].pid, lab["n3"].pid}
+
+        async def until_both_are_others() -> None:
+            while before & {lab["n2"].pid, lab["n3"].pid}:
+                await asyncio.sleep(0.01)
+
+        work = asyncio.ensure_future(until_both_are_others())
         killed = await play.chaos([lab["n2"], lab["n3"]] * 50, work)
         await work
         await nc.close()
