@@ -14,6 +14,7 @@ _HOMES = {
     "reset": "labkit.course.workspace",
     "slides": "labkit.course.lecture",
     "start": "labkit.lab",
+    "attach": "labkit.attached",
     "running": "labkit.servers.topology",
     "connect": "labkit.servers.contexts",
     "Lab": "labkit.lab",
