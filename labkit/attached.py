@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
@@ -12,6 +13,7 @@ from labkit.servers import contexts, folders, foreign, links, observe, tables
 from labkit.servers.blocking import blocking, blocking_method
 from labkit.servers.errors import LabError
 from labkit.servers.foreign import AttachError, ForeignServer
+from labkit.servers.topology import ServerNameError
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -71,7 +73,7 @@ class Attached(SystemFrames, Mapping[str, AttachedServer]):
         try:
             return self._servers[name]
         except KeyError:
-            raise LabError(
+            raise ServerNameError(
                 f"no server {name!r} in this system; {folders.did_you_mean(name, self._servers)}"
             ) from None
 
@@ -232,10 +234,8 @@ def attach(
     ways: list[foreign.Way] = [foreign.Addresses(addresses)] if addresses else []
     asker = None
     if settings is not None:
-        wanted = settings
-        asker = foreign.Asker(
-            lambda: contexts.connect_with(wanted, **{**options, "name": foreign.OWN_NAME})
-        )
+        given = functools.partial(contexts.connect_with, settings)
+        asker = foreign.Asker(lambda **own: given(**{**options, **own}))
     try:
         if asker is not None:
             system = foreign.SystemAccount(asker)

@@ -30,6 +30,7 @@ OWN_NAME = "labkit-attached"  # of the client through which a system is asked
 MONITOR_PORT = 8222  # where the documentation has it
 FIND_TIMEOUT = 2.0  # seconds, for all servers of a system to answer
 QUIET = 0.3  # seconds without one more answer, where nobody says how many there are
+AFTERWARDS = 0.1  # seconds, where there are as many as a server counts; leaf nodes count otherwise
 ASK_TIMEOUT = 5.0  # seconds, for a page
 
 Page = dict[str, Any]
@@ -121,12 +122,13 @@ class SilenceError(ServerStateError):
 class Asker:
     """A client in the background, asked from any thread while the notebook's loop does other things."""
 
-    def __init__(self, connecting: Callable[[], Any]) -> None:
-        self.client: Client = background.run(connecting(), 2 * ASK_TIMEOUT, "a connection")
+    def __init__(self, connect: Callable[..., Any]) -> None:
+        connecting = connect(name=OWN_NAME, error_cb=_is_told_when_asked)
+        self.client: Client = background.run(connecting, 2 * ASK_TIMEOUT, "a connection")
 
     def request(self, subject: str, body: Mapping[str, Any] | None = None) -> Page | None:
         """The first answer; None when nobody is there, or it takes too long."""
-        answers = self.gather(subject, body, lambda found: bool(found), ASK_TIMEOUT, ASK_TIMEOUT)
+        answers = self.gather(subject, body, bool, ASK_TIMEOUT, timeout=ASK_TIMEOUT)
         return answers[0] if answers else None
 
     def gather(
@@ -135,10 +137,11 @@ class Asker:
         body: Mapping[str, Any] | None,
         enough: Callable[[list[Page]], bool],
         quiet: float = QUIET,
+        afterwards: float = 0.0,
         timeout: float = FIND_TIMEOUT,
     ) -> list[Page]:
-        """All answers, until there are enough, or none came for `quiet` seconds, or time is over."""
-        asking = self._gather(subject, body, enough, quiet, timeout)
+        """All answers, until none came for `quiet` seconds, or `afterwards` once there are enough."""
+        asking = self._gather(subject, body, enough, quiet, afterwards, timeout)
         try:
             return background.run(asking, timeout + 1, f"answers on {subject}")
         except NotInTimeError:
@@ -150,6 +153,7 @@ class Asker:
         body: Mapping[str, Any] | None,
         enough: Callable[[list[Page]], bool],
         quiet: float,
+        afterwards: float,
         timeout: float,
     ) -> list[Page]:
         inbox = await self.client.subscribe(self.client.new_inbox())
@@ -158,8 +162,11 @@ class Asker:
         found: list[Page] = []
         deadline = time.monotonic() + timeout
         try:
-            while not enough(found) and (left := deadline - time.monotonic()) > 0:
-                message = await inbox.next_msg(min(quiet, left))
+            while (left := deadline - time.monotonic()) > 0:
+                patience = afterwards if enough(found) else quiet
+                if not patience:
+                    break
+                message = await inbox.next_msg(min(patience, left))
                 if (message.headers or {}).get("Status"):
                     break  # the server's own word: nobody listens
                 found.append(json.loads(message.data))
@@ -174,11 +181,16 @@ class Asker:
         background.run(self.client.close(), ASK_TIMEOUT, "the end of a connection")
 
 
+async def _is_told_when_asked(_: Exception) -> None:
+    """What goes wrong between questions is nobody's concern: the next one is not answered."""
+
+
 def _known(server: Page) -> Known:
+    cluster = server.get("cluster", "")
     return Known(
         server["id"],
         server["name"],
-        server.get("cluster", ""),
+        "" if cluster == server["name"] else cluster,  # a leaf node on its own says that
         server.get("domain", ""),
         bool(server.get("jetstream")),
     )
@@ -193,14 +205,16 @@ class SystemAccount:
         self._asker = asker
 
     def find(self) -> list[Known]:
-        """All servers; each says how many there are, so that nobody has to be waited for in vain."""
+        """All servers; each says how many it knows of, so that the wait after the last is short."""
 
         def all_are_here(answers: list[Page]) -> bool:
             return bool(answers) and len(answers) >= max(
                 answer["statsz"].get("active_servers", 1) for answer in answers
             )
 
-        answers = self._asker.gather("$SYS.REQ.SERVER.PING", None, all_are_here)
+        answers = self._asker.gather(
+            "$SYS.REQ.SERVER.PING", None, all_are_here, afterwards=AFTERWARDS
+        )
         return [_known(answer["server"]) for answer in answers]
 
     def page(self, server: Known, endpoint: str, options: Mapping[str, Any]) -> Page:
@@ -254,9 +268,7 @@ class OwnAccount:
         if endpoint == "connz":
             wanted = {**as_request(endpoint, options), "server_name": server.name}
             asked = {**wanted, "exact_match": True}
-            found = self._asker.gather(
-                "$SYS.REQ.ACCOUNT.PING.CONNZ", asked, lambda answers: bool(answers), FIND_TIMEOUT
-            )
+            found = self._asker.gather("$SYS.REQ.ACCOUNT.PING.CONNZ", asked, bool, FIND_TIMEOUT)
             if not found:
                 raise SilenceError(f"{server.name} does not answer for account {self.account}")
             page: Page = found[0].get("data") or {}
@@ -274,11 +286,12 @@ class OwnAccount:
         if server.id != getattr(self._asker.client, "_server_info", {}).get("server_id"):
             return {}  # the API answers for the whole system: asked once
         details = []
-        for stream in self._listed("$JS.API.STREAM.LIST", "streams"):
+        prefix = self._asker.client.jsm()._prefix  # the context's domain may have another
+        for stream in self._listed(f"{prefix}.STREAM.LIST", "streams"):
             name = stream["config"]["name"]
-            consumers = self._listed(f"$JS.API.CONSUMER.LIST.{name}", "consumers")
+            consumers = self._listed(f"{prefix}.CONSUMER.LIST.{name}", "consumers")
             details.append({"name": name, **stream, "consumer_detail": consumers})
-        return {"account_details": [{"name": self.account, "stream_detail": details}]}
+        return {"config": {}, "account_details": [{"name": self.account, "stream_detail": details}]}
 
     def _listed(self, subject: str, key: str) -> list[Page]:
         """All pages of a list of JetStream's API."""

@@ -259,9 +259,7 @@ def accounts_of(near: LinkEnd, far: list[LinkEnd]) -> str:
     return f"{here} → {there}"
 
 
-def outsiders(
-    lab: Mapping[str, Observed], said: Mapping[str, Page]
-) -> Iterator[tuple[Node, Link]]:
+def outsiders(lab: Mapping[str, Observed], said: Mapping[str, Page]) -> Iterator[tuple[Node, Link]]:
     """Leaf nodes that are connected to this lab and not of it, such as other people's."""
     for hub, page in said.items():
         rows = [end for end in ends_of(page, "leaf") if not end.dialed and end.peer not in lab]
