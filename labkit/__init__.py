@@ -28,6 +28,7 @@ _HOMES = {
     "watch_rates": "labkit.views.traffic",
     "watch_streams": "labkit.views.stream_tables",
     "record": "labkit.views.record",
+    "replay": "labkit.views.replay",
     "timeline": "labkit.views.timeline",
     "gaps": "labkit.views.timeline",
     "latency": "labkit.views.timeline",

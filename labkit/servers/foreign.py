@@ -176,6 +176,10 @@ class Asker:
             await inbox.unsubscribe()
         return found
 
+    def server_id(self) -> str:
+        """The id of the server that it is connected to."""
+        return str(self.client._server_info.get("server_id", ""))
+
     def close(self) -> None:
         """End the connection."""
         background.run(self.client.close(), ASK_TIMEOUT, "the end of a connection")
@@ -283,7 +287,7 @@ class OwnAccount:
 
     def _streams(self, server: Known) -> Page:
         """What /jsz would say of this account's streams, from JetStream's own API."""
-        if server.id != getattr(self._asker.client, "_server_info", {}).get("server_id"):
+        if server.id != self._asker.server_id():
             return {}  # the API answers for the whole system: asked once
         details = []
         prefix = self._asker.client.jsm()._prefix  # the context's domain may have another

@@ -20,6 +20,7 @@ from labkit.lab import Lab, Server
 from labkit.servers.blocking import blocking, blocking_method
 from labkit.servers.errors import LabError, ServerStateError
 from labkit.servers.wait import wait_until
+from labkit.views.trace import Event, Trace
 
 pytestmark = pytest.mark.usefixtures("own_temp")
 
@@ -30,6 +31,7 @@ ROUNDS = 5  # on a machine that is busy something else may hold it; the best rou
 FUNCTIONS = {
     "labkit.start": labkit.start,
     "labkit.attach": labkit.attach,
+    "labkit.replay": labkit.replay,
     "room.simulate": room.simulate,
 }
 THINGS = {"lab": Lab, "server": Server, "room": room.Room}
@@ -56,7 +58,9 @@ def twins() -> list[str]:
     return methods + functions
 
 
+HELLO = Event("n1", "", "ingress", "CLIENT", "ada", *[None] * 4, "2026-01-01T00:00:00Z", 1)
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "labkit.replay": (Trace("hello", [HELLO]),),
     "labkit.start": ("jetstream",),
     "lab.add": ("n4", EXTRA.replace("name: c", "name: C1")),
     "lab.cut": ("n1", "n2"),
@@ -123,7 +127,10 @@ async def best_gap(name: str, things: dict[str, Any], opened: Closing) -> float:
     for number in range(ROUNDS):
         call = FUNCTIONS[name] if name in FUNCTIONS else getattr(things[where], method)
         arguments = ARGUMENTS.get(name, ())
-        keywords = {"monitor": things["lab"]["n1"].address("http")} if "attach" in method else {}
+        keywords = {
+            "labkit.attach": {"monitor": things["lab"]["n1"].address("http")},
+            "labkit.replay": {"lab": things["lab"]},
+        }.get(name, {})
         if name == "lab.add":
             arguments = (f"n{4 + number}", arguments[1].replace("6229", str(6229 + number)))
         if name in BEFORE:
