@@ -286,7 +286,11 @@ async def connect(context: str | None = None, **more: Any) -> Client:
     domain. Raises ContextError for a context that cannot be used, and when nobody lets the client
     in within 4 s.
     """
-    settings = read(context)
+    return await connect_with(read(context), **more)
+
+
+async def connect_with(settings: dict[str, Any], **more: Any) -> Client:
+    """As `connect`, with a context's settings."""
     wanted = {**options(settings), **more}
     domain = settings.get("jetstream_domain")
     prefix = settings.get("jetstream_api_prefix") or (domain and f"$JS.{domain}.API")

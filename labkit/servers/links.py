@@ -5,12 +5,12 @@ A link is a route, a gateway connection or a leaf node connection. Reads only: `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from labkit.servers import observe, readiness
 from labkit.servers.errors import ServerStateError
-from labkit.servers.observe import LinkEnd
+from labkit.servers.observe import LinkEnd, Observed
 from labkit.servers.placement import PlannedServer
 from labkit.servers.server import ServerProcess
 
@@ -44,26 +44,38 @@ def read(servers: Mapping[str, ServerProcess]) -> list[Link]:
 
     A server outside of this lab is named as it names itself; at a gateway, by its id.
     """
-    running = [server for server in servers.values() if server.state == "running"]
+    found = {
+        (link.kind, link.pair): link
+        for link in named([server for server in servers.values() if server.state == "running"])
+    }
+    for link, others in expected(servers):
+        if not any(kind == link.kind and link.a in p and p & others for kind, p in found):
+            found[link.kind, link.pair] = link
+    return _in_order(found.values())
+
+
+def named(running: Collection[Observed]) -> list[Link]:
+    """The links that these servers name, each once."""
     ends = [end for server in running for end in _ends(server)]
     names = _names(running) if any(end.kind == "gateway" for end in ends) else {}
     found: dict[tuple[str, Pair], Link] = {}
     for link in (_link(end, names) for end in ends):
         found.setdefault((link.kind, link.pair), link)
-    for link, others in expected(servers):
-        if not any(kind == link.kind and link.a in p and p & others for kind, p in found):
-            found[link.kind, link.pair] = link
-    return sorted(found.values(), key=lambda link: (link.kind, link.a, link.b))
+    return _in_order(found.values())
 
 
-def _ends(server: ServerProcess) -> list[LinkEnd]:
+def _in_order(links: Iterable[Link]) -> list[Link]:
+    return sorted(links, key=lambda link: (link.kind, link.a, link.b))
+
+
+def _ends(server: Observed) -> list[LinkEnd]:
     try:
         return observe.link_ends(server)
     except ServerStateError:  # it ends at this moment: it has no links
         return []
 
 
-def _names(running: Iterable[ServerProcess]) -> dict[str, str]:
+def _names(running: Iterable[Observed]) -> dict[str, str]:
     """The servers' names by the ids of their processes, which is how gateways name each other."""
     names = {}
     for server in running:

@@ -49,6 +49,11 @@ def is_client(thing: object) -> bool:
     return hasattr(thing, "options") and hasattr(thing, "_process_msg")
 
 
+def server_name(client: nats.aio.client.Client) -> str:
+    """The name of the server that the client is connected to, or was last; "" before the first."""
+    return str(client._server_info.get("server_name", ""))
+
+
 def overhear(client: nats.aio.client.Client, heard: Overheard) -> None:
     """Call `heard` with each message that reaches the client, before the client hands it over."""
     # Where nats-py 2 takes in each message, whichever way it is then handed over.

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from labkit.servers.durations import nanoseconds
-from labkit.servers.server import ServerProcess
 
 EVERYTHING = 2**31 - 1  # entries of a page
 GLOBAL_ACCOUNT = "$G"
@@ -24,6 +23,21 @@ Page = dict[str, Any]
 ConnectionState = Literal["open", "closed", "all"]
 LinkKind = Literal["route", "gateway", "leaf"]
 LINK_KINDS: tuple[LinkKind, ...] = ("route", "gateway", "leaf")
+
+
+class Observed(Protocol):
+    """A server that tells of itself: one of a lab, or of a system that labkit did not start."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def state(self) -> str:
+        """ "running", else a word for why it tells nothing."""
+
+    def monitor(self, endpoint: str, /, **options: Any) -> Page:
+        """What a monitoring page says. Raises ServerStateError when it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +169,7 @@ class Service:
 
 
 def connections(
-    server: ServerProcess, *, state: ConnectionState = "open", name: str | None = None
+    server: Observed, *, state: ConnectionState = "open", name: str | None = None
 ) -> list[Connection]:
     """The server's connections with their subscriptions, oldest first; of one client name, if given.
 
@@ -166,7 +180,7 @@ def connections(
     return sorted((c for c in found if name in (None, c.name)), key=lambda c: c.cid)
 
 
-def subscriptions(server: ServerProcess, matching: str | None = None) -> list[Subscription]:
+def subscriptions(server: Observed, matching: str | None = None) -> list[Subscription]:
     """The server's subscriptions, its own included; with `matching`, those that hear this subject.
 
     The server does the matching. Subscriptions on other servers are not among them.
@@ -177,17 +191,17 @@ def subscriptions(server: ServerProcess, matching: str | None = None) -> list[Su
     return sorted(read, key=lambda s: (s.account, s.subject, s.cid, s.sid))
 
 
-def link_ends(server: ServerProcess, *kinds: LinkKind) -> list[LinkEnd]:
+def link_ends(server: Observed, *kinds: LinkKind) -> list[LinkEnd]:
     """The server's connections to other servers, of these kinds or of all."""
     return [end for kind in kinds or LINK_KINDS for end in _LINK_READERS[kind](server)]
 
 
-def streams(server: ServerProcess) -> list[Stream]:
+def streams(server: Observed) -> list[Stream]:
     """The streams of every account of which this server holds a replica."""
     return [_stream(account, detail) for account, detail in _stream_details(server)]
 
 
-def consumers(server: ServerProcess, stream: str | None = None) -> list[Consumer]:
+def consumers(server: Observed, stream: str | None = None) -> list[Consumer]:
     """The consumers of which this server holds a replica, of one stream or of all."""
     return [
         _consumer(account, consumer)
@@ -197,7 +211,7 @@ def consumers(server: ServerProcess, stream: str | None = None) -> list[Consumer
     ]
 
 
-def services(server: ServerProcess) -> list[Service]:
+def services(server: Observed) -> list[Service]:
     """The instances of services whose connection is to this server.
 
     An instance listens on $SRV.PING.<name>.<id> (ADR-32); what it answers there is its own word.
@@ -211,14 +225,12 @@ def services(server: ServerProcess) -> list[Service]:
     return found
 
 
-def server_id(server: ServerProcess) -> str:
+def server_id(server: Observed) -> str:
     """The id of the server's process, another one after each start."""
     return str(server.monitor("varz")["server_id"])
 
 
-def entries(
-    server: ServerProcess, endpoint: str, key: str, options: Mapping[str, Any]
-) -> list[Page]:
+def entries(server: Observed, endpoint: str, key: str, options: Mapping[str, Any]) -> list[Page]:
     """Every entry of a page, also where nats-server gives only 1,024 unless it is asked for more."""
     # In one piece: between two pages entries come and go, and /subsz has no order.
     return list(server.monitor(endpoint, **{"limit": EVERYTHING, **options}).get(key) or [])
@@ -261,20 +273,20 @@ def _subscription(entry: Page, account: str) -> Subscription:
     )
 
 
-def _routes(server: ServerProcess) -> Iterator[LinkEnd]:
+def _routes(server: Observed) -> Iterator[LinkEnd]:
     for route in server.monitor("routez").get("routes") or ():
         dialed = route.get("did_solicit", False)
         yield _link_end("route", server, route.get("remote_name"), route, dialed)
 
 
-def _gateways(server: ServerProcess) -> Iterator[LinkEnd]:
+def _gateways(server: Observed) -> Iterator[LinkEnd]:
     """The outbound ones: inbound are as many as others have chosen this server, often none."""
     for cluster, gateway in (server.monitor("gatewayz").get("outbound_gateways") or {}).items():
         said = gateway.get("connection") or {}
         yield _link_end("gateway", server, said.get("name"), said, True, cluster)
 
 
-def _leaves(server: ServerProcess) -> Iterator[LinkEnd]:
+def _leaves(server: Observed) -> Iterator[LinkEnd]:
     for leaf in server.monitor("leafz").get("leafs") or ():
         yield _link_end("leaf", server, leaf.get("name"), leaf, leaf.get("is_spoke", False))
 
@@ -284,7 +296,7 @@ _LINK_READERS = {"route": _routes, "gateway": _gateways, "leaf": _leaves}
 
 def _link_end(
     kind: LinkKind,
-    server: ServerProcess,
+    server: Observed,
     peer: str | None,
     said: Page,
     dialed: bool,
@@ -300,7 +312,7 @@ def _rtt(said: Page) -> int | None:
     return nanoseconds(said.get("rtt") or 0) or None
 
 
-def _stream_details(server: ServerProcess) -> Iterator[tuple[str, Page]]:
+def _stream_details(server: Observed) -> Iterator[tuple[str, Page]]:
     page = server.monitor("jsz", accounts=True, streams=True, consumers=True, config=True)
     for account in page.get("account_details") or ():
         for detail in account.get("stream_detail") or ():

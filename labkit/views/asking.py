@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from labkit.servers.errors import ServerStateError
-from labkit.servers.server import ServerProcess
+from labkit.servers.observe import Observed
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Observed)
 
 AT_ONCE = 16  # servers asked side by side
 
@@ -23,7 +24,7 @@ class Answers(Generic[T]):
     silent: dict[str, str] = field(default_factory=dict)
 
 
-def ask(servers: Iterable[ServerProcess], read: Callable[[ServerProcess], T]) -> Answers[T]:
+def ask(servers: Iterable[S], read: Callable[[S], T]) -> Answers[T]:
     """What `read` says of each running server, in the servers' order.
 
     A server that is paused, stopped or exited is not asked. Raises ServerStateError when one that
@@ -46,7 +47,7 @@ def ask(servers: Iterable[ServerProcess], read: Callable[[ServerProcess], T]) ->
     return answers
 
 
-def refuse_silent(server: ServerProcess) -> None:
+def refuse_silent(server: Observed) -> None:
     """Raise ServerStateError, with what to do, for a server that cannot answer now."""
     remedy = {"running": "", "paused": "resume"}.get(server.state, "start")
     if remedy:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from labkit.servers.errors import LabError
-from labkit.servers.server import ServerProcess
+from labkit.servers.observe import Observed
 from labkit.views.asking import Answers, ask
 from labkit.views.columns import COUNT, DURATION, FLAG, OTHER, TEXT, TIME, Row, flatten, frame
 from labkit.views.monitor import noted
@@ -36,14 +36,14 @@ CONSUMERS = (
 )
 
 
-def streams(lab: Mapping[str, ServerProcess]) -> pd.DataFrame:
+def streams(lab: Mapping[str, Observed]) -> pd.DataFrame:
     """A row a stream of every account and domain, as its leader tells it."""
     answers = _everything(lab)
     rows = _leaders_word(answers, _stream_rows)
     return noted(frame(_sorted(rows), STREAMS), answers.silent)
 
 
-def consumers(lab: Mapping[str, ServerProcess], stream: str | None) -> pd.DataFrame:
+def consumers(lab: Mapping[str, Observed], stream: str | None) -> pd.DataFrame:
     """A row a consumer, of one stream or of all. Raises LabError for a stream that is not there."""
     answers = _everything(lab)
     rows = _leaders_word(answers, _consumer_rows)
@@ -64,11 +64,11 @@ def _refuse_unknown(stream: str, known: set[str]) -> None:
         )
 
 
-def _everything(lab: Mapping[str, ServerProcess]) -> Answers[Row]:
+def _everything(lab: Mapping[str, Observed]) -> Answers[Row]:
     return ask(lab.values(), _jsz)
 
 
-def _jsz(server: ServerProcess) -> Row:
+def _jsz(server: Observed) -> Row:
     return server.monitor("jsz", accounts=True, streams=True, consumers=True, config=True)
 
 

@@ -17,8 +17,9 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
+from labkit.servers import background
 from labkit.servers.errors import NotInTimeError
-from labkit.views import background, second_connection
+from labkit.views import second_connection
 from labkit.views.second_connection import Source, ViewError
 from labkit.views.table import Table
 

@@ -16,8 +16,7 @@ from typing import Any
 import pandas as pd
 
 from labkit.servers.errors import LabError
-from labkit.servers.observe import entries
-from labkit.servers.server import ServerProcess
+from labkit.servers.observe import Observed, entries
 from labkit.views.asking import ask, refuse_silent
 from labkit.views.columns import (
     COUNT,
@@ -45,15 +44,15 @@ class Page:
     name: str
     columns: dict[str, str]
     options: tuple[str, ...]
-    read: Callable[[ServerProcess, Options], list[Row]]
+    read: Callable[[Observed, Options], list[Row]]
 
-    def of(self, server: ServerProcess, options: Options) -> pd.DataFrame:
+    def of(self, server: Observed, options: Options) -> pd.DataFrame:
         """This page of one server. Raises ServerStateError when it does not run."""
         query = self._query(options)
         refuse_silent(server)
         return frame(self.read(server, query), self.columns)
 
-    def of_all(self, lab: Mapping[str, ServerProcess], options: Options) -> pd.DataFrame:
+    def of_all(self, lab: Mapping[str, Observed], options: Options) -> pd.DataFrame:
         """This page of every running server, told apart by the column `server`.
 
         Says which servers it had to leave out; they are in the frame's `attrs["skipped"]` too.
@@ -96,34 +95,32 @@ def _in_timedelta(row: Row) -> Row:
     }
 
 
-def _one_row(endpoint: str, server: ServerProcess, options: Options) -> list[Row]:
+def _one_row(endpoint: str, server: Observed, options: Options) -> list[Row]:
     return [_in_timedelta(flatten(server.monitor(endpoint, **options)))]
 
 
-def _jetstream(server: ServerProcess, options: Options) -> list[Row]:
+def _jetstream(server: Observed, options: Options) -> list[Row]:
     return [{"disabled": False, **row} for row in _one_row("jsz", server, options)]
 
 
-def _listed(
-    endpoint: str, key: str, order: str, server: ServerProcess, options: Options
-) -> list[Row]:
+def _listed(endpoint: str, key: str, order: str, server: Observed, options: Options) -> list[Row]:
     """A row an entry of the page's list; sorted, since nats-server gives some in random order."""
     rows = [flatten(entry) for entry in server.monitor(endpoint, **options).get(key) or []]
     names = order.split()
     return sorted(rows, key=lambda row: [row.get(name) or 0 for name in names])
 
 
-def _connections(server: ServerProcess, options: Options) -> list[Row]:
+def _connections(server: Observed, options: Options) -> list[Row]:
     rows = map(flatten, entries(server, "connz", "connections", {"auth": 1, **options}))
     return [{"account": row.get("name_tag"), **row} for row in rows]
 
 
-def _subscriptions(server: ServerProcess, options: Options) -> list[Row]:
+def _subscriptions(server: Observed, options: Options) -> list[Row]:
     found = entries(server, "subsz", "subscriptions_list", {"subs": 1, **options})
     return sorted(found, key=lambda s: (s.get("account", ""), s["subject"], s["cid"], s["sid"]))
 
 
-def _peers(server: ServerProcess, options: Options) -> list[Row]:
+def _peers(server: Observed, options: Options) -> list[Row]:
     """The route connections of each peer, put together."""
     peers: dict[str, list[Row]] = {}
     for route in ROUTEZ.read(server, options):
@@ -145,7 +142,7 @@ def _peers(server: ServerProcess, options: Options) -> list[Row]:
     ]
 
 
-def _gateways(server: ServerProcess, options: Options) -> list[Row]:
+def _gateways(server: Observed, options: Options) -> list[Row]:
     page = server.monitor("gatewayz", **options)
     rows = []
     for direction in ("outbound", "inbound"):
@@ -157,7 +154,7 @@ def _gateways(server: ServerProcess, options: Options) -> list[Row]:
     return rows
 
 
-def _accounts(server: ServerProcess, options: Options) -> list[Row]:
+def _accounts(server: Observed, options: Options) -> list[Row]:
     overview = server.monitor("accountz")
     wanted = [options["acc"]] if "acc" in options else sorted(overview["accounts"])
     rows = []

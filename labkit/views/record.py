@@ -40,6 +40,7 @@ class Entry:
     payload: bytes  # its beginning
     same: int  # a hash of the whole payload
     subscription: int = 0  # which of the client's subscriptions got it
+    server: str = ""  # the one that the client was connected to
 
     @property
     def time(self) -> datetime:
@@ -96,6 +97,7 @@ class Record:
         payload: bytes,
         subscription: int = 0,
         size: int | None = None,
+        server: str = "",
     ) -> None:
         if len(self.entries) >= MOST:
             self.left_out += 1
@@ -103,7 +105,9 @@ class Record:
         payload = bytes(payload)  # nats-py also sends what changes later, a bytearray
         same, beginning = hash(payload), payload[:KEPT_BYTES]
         length = len(payload) if size is None else size
-        self.entries.append(Entry(at, who, what, subject, length, beginning, same, subscription))
+        self.entries.append(
+            Entry(at, who, what, subject, length, beginning, same, subscription, server)
+        )
 
     # --- reading it
 
@@ -189,10 +193,12 @@ class Record:
         ) -> None:
             at = time.time_ns()
             await publish(subject, payload, *more, **options)
-            self._add(at, who, "sent", subject, payload)
+            server = nats_py.server_name(client)
+            self._add(at, who, "sent", subject, payload, server=server)
 
         def heard(sid: int, subject: str, data: bytes) -> None:
-            self._add(time.time_ns(), who, "received", subject, data, sid)
+            at, server = time.time_ns(), nats_py.server_name(client)
+            self._add(at, who, "received", subject, data, sid, server=server)
 
         client.publish = publishing
         nats_py.overhear(client, heard)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5.0  # seconds
 RECONNECT_WAIT = 0.25  # seconds between attempts
 
-Source = Any  # a nats-py client or a RunningTopology
+Source = Any  # a nats-py client, a RunningTopology, or an attached system
 
 # What decides where a client connects and as whom; its names, timeouts and callbacks are its own.
 _SAME = ("user", "password", "token", "tls", "tls_hostname", "tls_handshake_first")
@@ -33,13 +33,22 @@ def name_of(source: Source) -> str:
     """What to call a client or a lab in a sentence."""
     if isinstance(source, RunningTopology):
         return f"lab {source.topology!r}"
+    if _is_attached(source):
+        return f"the system at {source.topology}"
     name = source.options.get("name") if hasattr(source, "options") else None
     return f"client {name!r}" if name else "the client"
 
 
 def is_over(source: Source) -> bool:
     """Whether the client is closed or the lab stopped: a view of it then ends by itself."""
+    if _is_attached(source):
+        return bool(source.closed)
     return bool(source.stopped if isinstance(source, RunningTopology) else source.is_closed)
+
+
+def _is_attached(source: Source) -> bool:
+    """Whether it is what `labkit.attach` gave, which knows how to connect there."""
+    return hasattr(source, "connect_options")
 
 
 def options_of(source: Source) -> dict[str, Any]:
@@ -49,6 +58,10 @@ def options_of(source: Source) -> dict[str, Any]:
         if source.stopped or not urls:
             raise ViewError(f"no server of {name_of(source)} runs; start one, then look again")
         return {"servers": urls}
+    if _is_attached(source):
+        if source.closed:
+            raise ViewError(f"{name_of(source)} was closed; attach to it again, then look")
+        return dict(source.connect_options())
     if not hasattr(source, "connected_url"):
         raise ViewError(
             f"{source!r} is neither a client nor a lab; "

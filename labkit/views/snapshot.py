@@ -14,7 +14,7 @@ from typing import Any
 
 from labkit.servers import readiness
 from labkit.servers.durations import nanoseconds
-from labkit.servers.observe import LINK_KINDS, LinkEnd, LinkKind, entries, link_ends
+from labkit.servers.observe import LINK_KINDS, LinkEnd, LinkKind, Observed, entries, link_ends
 from labkit.servers.placement import PlannedServer
 from labkit.servers.server import ServerProcess
 from labkit.servers.topology import RunningTopology
@@ -78,11 +78,11 @@ class Snapshot:
 
 def take(lab: RunningTopology) -> Snapshot:
     """Ask every running server, several at once, and put their answers together."""
-    said = ask(lab.values(), _pages_of).given
+    said = ask(lab.values(), pages_of).given
     nodes = [_node(server, said.get(name)) for name, server in lab.items()]
     leaders = {page["jsz"].get("meta_cluster", {}).get("leader") for page in said.values()}
     nodes = [replace(n, leader=n.name in leaders and n.state == "running") for n in nodes]
-    outside = list(_outside(lab, said))
+    outside = list(outsiders(lab, said))
     leafs = list(_leaf_links(lab, said))
     links = [*_routes(lab, said), *_gateways(lab, said), *leafs, *(link for _, link in outside)]
     blocks = {node.name: node.block for node in nodes}
@@ -122,7 +122,7 @@ def block_of(planned: PlannedServer) -> str:
     return f"server {planned.name}" if name is None else f"cluster {name}".strip()
 
 
-def _pages_of(server: ServerProcess) -> Page:
+def pages_of(server: Observed) -> Page:
     """The pages of a server that have something to tell, as its /varz says."""
     varz = server.monitor("varz")
     jetstream = varz.get("jetstream", {}).get("config")
@@ -151,11 +151,11 @@ def _node(server: ServerProcess, said: Page | None) -> Node:
         state="running",
         jetstream=settings is not None,
         domain=(settings or {}).get("domain"),
-        clients=tuple(_clients(said["clients"])),
+        clients=tuple(clients_of(said["clients"])),
     )
 
 
-def _clients(connections: list[Page]) -> Iterator[Client]:
+def clients_of(connections: list[Page]) -> Iterator[Client]:
     """The clients by name; not labkit's own, nor a connection that never said or did anything."""
     rtts: dict[str, list[int]] = {}
     for entry in connections:
@@ -171,11 +171,11 @@ def _rtt(entry: Page) -> int | None:
     return nanoseconds(entry.get("rtt") or 0) or None
 
 
-def _shortest(ends: list[LinkEnd]) -> int | None:
+def shortest_rtt(ends: list[LinkEnd]) -> int | None:
     return min((end.rtt for end in ends if end.rtt), default=None)
 
 
-def _ends(said: Page | None, kind: LinkKind) -> list[LinkEnd]:
+def ends_of(said: Page | None, kind: LinkKind) -> list[LinkEnd]:
     """The ends of links of this kind that a server told of; none where it told nothing."""
     return [end for end in (said or {}).get("ends", ()) if end.kind == kind]
 
@@ -188,11 +188,11 @@ def _routes(lab: Mapping[str, ServerProcess], said: Mapping[str, Page]) -> Itera
                 here = _routes_to(said.get(one.name), other.name)
                 there = _routes_to(said.get(other.name), one.name)
                 up = bool(here and there)
-                yield Link("route", one.name, other.name, up, rtt=_shortest(here + there))
+                yield Link("route", one.name, other.name, up, rtt=shortest_rtt(here + there))
 
 
 def _routes_to(said: Page | None, peer: str) -> list[LinkEnd]:
-    return [end for end in _ends(said, "route") if end.peer == peer]
+    return [end for end in ends_of(said, "route") if end.peer == peer]
 
 
 def _gateways(lab: Mapping[str, ServerProcess], said: Mapping[str, Page]) -> Iterator[Link]:
@@ -209,7 +209,7 @@ def _gateways(lab: Mapping[str, ServerProcess], said: Mapping[str, Page]) -> Ite
                 continue
             asked = [(said[s.name], to) for s, to in ends if s.name in said]
             found = [
-                end for page, to in asked for end in _ends(page, "gateway") if end.cluster == to
+                end for page, to in asked for end in ends_of(page, "gateway") if end.cluster == to
             ]
             sides = all(any(s.name in said for s in members[name]) for name in (here, there))
             partly = f"{len(found)} of {len(asked)} up" if 0 < len(found) < len(asked) else ""
@@ -219,14 +219,14 @@ def _gateways(lab: Mapping[str, ServerProcess], said: Mapping[str, Page]) -> Ite
                 f"cluster {there}",
                 bool(found) and sides,
                 label=partly if sides else "",
-                rtt=_shortest(found),
+                rtt=shortest_rtt(found),
             )
 
 
 def _leaf_links(lab: Mapping[str, ServerProcess], said: Mapping[str, Page]) -> Iterator[Link]:
     """A link a remote of each file that a server of this lab listens for."""
     for leaf in lab.values():
-        rows = [end for end in _ends(said.get(leaf.name), "leaf") if end.dialed]
+        rows = [end for end in ends_of(said.get(leaf.name), "leaf") if end.dialed]
         for ports in readiness.remotes(leaf.planned):
             targets = [s.name for s in lab.values() if readiness.listens(s.planned, ports)]
             if not targets:
@@ -238,19 +238,19 @@ def _leaf_links(lab: Mapping[str, ServerProcess], said: Mapping[str, Page]) -> I
                 yield Link("leaf", leaf.name, choice or targets[0], False, choice=choice)
                 continue
             rows.remove(row)
-            far = [end for end in _ends(said.get(row.peer), "leaf") if end.peer == leaf.name]
+            far = [end for end in ends_of(said.get(row.peer), "leaf") if end.peer == leaf.name]
             yield Link(
                 "leaf",
                 leaf.name,
                 row.peer,
                 bool(far),
-                label=_accounts(row, far),
-                rtt=_shortest([row, *(far if len(far) == 1 else [])]),
+                label=accounts_of(row, far),
+                rtt=shortest_rtt([row, *(far if len(far) == 1 else [])]),
                 choice=choice,
             )
 
 
-def _accounts(near: LinkEnd, far: list[LinkEnd]) -> str:
+def accounts_of(near: LinkEnd, far: list[LinkEnd]) -> str:
     """The accounts that a leaf link joins, the leaf's first; nothing for the global one on both sides."""
     here = near.account
     there = far[0].account if len(far) == 1 else here
@@ -259,12 +259,10 @@ def _accounts(near: LinkEnd, far: list[LinkEnd]) -> str:
     return f"{here} → {there}"
 
 
-def _outside(
-    lab: Mapping[str, ServerProcess], said: Mapping[str, Page]
-) -> Iterator[tuple[Node, Link]]:
+def outsiders(lab: Mapping[str, Observed], said: Mapping[str, Page]) -> Iterator[tuple[Node, Link]]:
     """Leaf nodes that are connected to this lab and not of it, such as other people's."""
     for hub, page in said.items():
-        rows = [end for end in _ends(page, "leaf") if not end.dialed and end.peer not in lab]
+        rows = [end for end in ends_of(page, "leaf") if not end.dialed and end.peer not in lab]
         seen: Counter[str] = Counter()
         for row in sorted(rows, key=lambda row: (row.peer, row.account)):
             seen[row.peer] += 1

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from labkit.views import background
+from labkit.servers import background
 from labkit.views.live import Live
 from labkit.views.readable import many, short
 from labkit.views.second_connection import Source, ViewError

@@ -21,7 +21,7 @@ from labkit.views.layout import (
 from labkit.views.readable import plain, short
 from labkit.views.snapshot import ELSEWHERE, Client, Link, Node, Snapshot
 from labkit.views.svg import Curve, Point, Style
-from labkit.views.trace import Event, Trace
+from labkit.views.trace import Trace
 
 MARGIN = 12.0
 LEGEND = 34.0
@@ -63,7 +63,7 @@ class Map:
 
 def draw(snapshot: Snapshot, *, rtt: bool = False, trace: Trace | None = None) -> Map:
     """Draw a snapshot, with round-trip times and the hops of a traced message where they are wanted."""
-    return _Drawing(snapshot, arrange(snapshot), rtt, trace).map()
+    return Drawing(snapshot, arrange(snapshot), rtt, trace).map()
 
 
 def time_of(nanoseconds: int) -> str:
@@ -120,7 +120,7 @@ def _as_one(links: list[Link]) -> Link:
     )
 
 
-class _Drawing:
+class Drawing:
     """Puts lines, then boxes, then words on the page."""
 
     def __init__(self, snapshot: Snapshot, layout: Layout, rtt: bool, trace: Trace | None) -> None:
@@ -137,6 +137,12 @@ class _Drawing:
         self.top = 0.0  # of what stands above the layout: clients of a server at its upper edge
 
     def map(self) -> Map:
+        """Draw all of it, and put it on a page."""
+        self.draw()
+        return self.page()
+
+    def draw(self) -> None:
+        """Place lines, boxes and words."""
         for block, place in self.layout.frames.items():
             self.frame(block, place)
         for link in sorted(self.links, key=lambda link: link.up):  # down ones underneath
@@ -148,11 +154,14 @@ class _Drawing:
             self.count(block, place)
         if self.trace is not None:
             self.steps(self.trace)
+
+    def page(self, over: Iterable[str] = ()) -> Map:
+        """What was drawn as an SVG, with `over` on top of it."""
         width = max(self.layout.width, self.legend_width()) + 2 * MARGIN
         height = self.layout.height - self.top + 2 * MARGIN
         height += LEGEND if self.legend_entries() else 0
         moved = f'<g transform="translate({svg.number(MARGIN)},{svg.number(MARGIN - self.top)})">'
-        parts = [moved, *self.lines, *self.shapes, *self.words, "</g>"]
+        parts = [moved, *self.lines, *self.shapes, *self.words, *over, "</g>"]
         parts += self.legend(MARGIN, height - MARGIN - LEGEND / 2 + 6)
         summary = self.summary()
         return Map(svg.document(width, height, summary, parts), summary)
@@ -396,7 +405,7 @@ class _Drawing:
             if event.server not in self.layout.servers or event.kind is None:
                 continue
             if event.kind == "CLIENT":
-                yield self.client_step(event)
+                yield self.client_step(event.server, event.name, event.type)
             elif event.type == "egress" and event.name in self.layout.servers:
                 yield self.server_step(event.server, event.name)
             elif event.type == "egress" and event.name in self.hidden:
@@ -429,13 +438,13 @@ class _Drawing:
         x = place.x + place.width / 4
         return (x, place.y - place.height / 2), (x, height)
 
-    def client_step(self, event: Event) -> Step:
+    def client_step(self, server: str, client: str | None, what: str) -> Step:
         """Between a client and its server: by the client's own line where it is shown."""
-        place = self.layout.servers[event.server]
+        place = self.layout.servers[server]
         if place.shelf == "inside":
             return Step(None, "end", (place.x + place.width / 2 + 2, place.y))
-        rest = self.client_places.get((event.server, None))
-        spot = self.client_places.get((event.server, event.name or "(no name)"), rest)
+        rest = self.client_places.get((server, None))
+        spot = self.client_places.get((server, client or "(no name)"), rest)
         x, y = client_spot(place, 0, 1)[:2] if spot is None else spot
         side = -1 if place.shelf == "left" else 1
         if place.shelf == "below":
@@ -453,7 +462,7 @@ class _Drawing:
             away = (x - side * PILL_WIDTH / 2, y)
             curve = self.twig(near, away, place)
             label = (x + side * PILL_WIDTH / 2, y)
-        return Step(curve, "start" if event.type == "ingress" else "end", label)
+        return Step(curve, "start" if what == "ingress" else "end", label)
 
     def done_at(self, server: str) -> str:
         """What a server did to the traced message: stored, mapped, handed to another account."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from labkit.views import background
+from labkit.servers import background
 from labkit.views.live import REDRAW, Live
 from labkit.views.readable import kind_of, many, readable, short
 from labkit.views.record import Record, when

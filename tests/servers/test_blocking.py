@@ -15,10 +15,12 @@ import pytest
 
 import labkit
 from labkit import room
+from labkit.attached import Attached, AttachedServer
 from labkit.lab import Lab, Server
 from labkit.servers.blocking import blocking, blocking_method
 from labkit.servers.errors import LabError, ServerStateError
 from labkit.servers.wait import wait_until
+from labkit.views.trace import Event, Trace
 
 pytestmark = pytest.mark.usefixtures("own_temp")
 
@@ -28,9 +30,12 @@ ROUNDS = 5  # on a machine that is busy something else may hold it; the best rou
 
 FUNCTIONS = {
     "labkit.start": labkit.start,
+    "labkit.attach": labkit.attach,
+    "labkit.replay": labkit.replay,
     "room.simulate": room.simulate,
 }
 THINGS = {"lab": Lab, "server": Server, "room": room.Room}
+THINGS |= {"attached": Attached, "attached server": AttachedServer}
 EXTRA = "cluster { name: c, listen: 127.0.0.1:6229, routes: [nats://127.0.0.1:6222] }"
 
 
@@ -53,7 +58,9 @@ def twins() -> list[str]:
     return methods + functions
 
 
+HELLO = Event("n1", "", "ingress", "CLIENT", "ada", *[None] * 4, "2026-01-01T00:00:00Z", 1)
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "labkit.replay": (Trace("hello", [HELLO]),),
     "labkit.start": ("jetstream",),
     "lab.add": ("n4", EXTRA.replace("name: c", "name: C1")),
     "lab.cut": ("n1", "n2"),
@@ -62,11 +69,12 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "lab.run": (Path(__file__).parents[2] / "notebooks/2-microservices/favourites.py",),
     "lab.run_beside": ("beside", ["/bin/sh", "-c", "exit 0"]),
     "server.monitor": ("varz",),
+    "attached server.monitor": ("varz",),
     "server.signal": ("SIGHUP",),
 }
 BEFORE = {"server.start": "stop", "server.resume": "pause"}
 AFTER = {"server.stop": "start", "server.kill": "start", "server.pause": "resume"}
-LAST = ("lab.stop", "room.stop")  # nothing can be asked afterwards
+LAST = ("attached.close", "lab.stop", "room.stop")  # nothing can be asked afterwards
 
 
 def test_what_waits_has_a_twin():
@@ -83,7 +91,9 @@ async def test_no_twin_holds_the_event_loop():
     ):
         neighbours = await room.simulate.aio(1)
         opened.add(neighbours)
+        system = await labkit.attach.aio(monitor=lab["n1"].address("http"))
         things = {"lab": lab, "server": lab["n3"], "room": neighbours}
+        things |= {"attached": system, "attached server": system["n1"]}
         gaps = {}
         order = sorted(twins(), key=lambda name: (name in LAST, name == "lab.remove", name))
         assert len(order) == len(set(order))
@@ -117,12 +127,16 @@ async def best_gap(name: str, things: dict[str, Any], opened: Closing) -> float:
     for number in range(ROUNDS):
         call = FUNCTIONS[name] if name in FUNCTIONS else getattr(things[where], method)
         arguments = ARGUMENTS.get(name, ())
+        keywords = {
+            "labkit.attach": {"monitor": things["lab"]["n1"].address("http")},
+            "labkit.replay": {"lab": things["lab"]},
+        }.get(name, {})
         if name == "lab.add":
             arguments = (f"n{4 + number}", arguments[1].replace("6229", str(6229 + number)))
         if name in BEFORE:
             await getattr(things[where], BEFORE[name]).aio()
         with ticking() as gap:
-            opened.add(await call.aio(*arguments))
+            opened.add(await call.aio(*arguments, **keywords))
             await asyncio.sleep(TICK)
         if name == "server.lame_duck":
             await things["server"].kill.aio()

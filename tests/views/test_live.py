@@ -22,10 +22,11 @@ from pathlib import Path
 import pytest
 
 import labkit
+from labkit.servers import background
 from labkit.servers.errors import NotInTimeError
 from labkit.servers.topology import RunningTopology
 from labkit.servers.wait import wait_until
-from labkit.views import background, live, traffic
+from labkit.views import live, traffic
 from labkit.views.live import BARRIER_TIMEOUT
 from labkit.views.readable import kind_of, readable, short
 from labkit.views.second_connection import ViewError

@@ -1,4 +1,4 @@
-"""One thread with an event loop of its own, for views that go on while cells run or block the kernel's loop."""
+"""One thread with an event loop of its own, for what goes on while cells run or block the kernel's loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def loop() -> asyncio.AbstractEventLoop:
     with _starting:
         if _thread is None or not _thread.is_alive():
             _loop = asyncio.new_event_loop()
-            _thread = threading.Thread(target=_loop.run_forever, name="labkit views", daemon=True)
+            _thread = threading.Thread(
+                target=_loop.run_forever, name="labkit background", daemon=True
+            )
             _thread.start()
     return _loop
 
@@ -45,4 +47,4 @@ def ask(function: Callable[[], T], timeout: float = 5.0) -> T:
     async def call() -> T:
         return function()
 
-    return run(call(), timeout, "a view's thread")
+    return run(call(), timeout, "the thread in the background")
