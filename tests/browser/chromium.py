@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -120,10 +122,13 @@ class Browser:
     def __init__(self, folder: Path) -> None:
         found = program()
         assert found, "no Chromium on PATH"
+        # What it would leave behind elsewhere; its sockets want a short path.
+        self._temporary = tempfile.TemporaryDirectory(prefix="cr-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             [found, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": self._temporary.name},
         )
         self._port = self._await_port(folder / "DevToolsActivePort")
         self._control = Page(f"ws://127.0.0.1:{self._port[0]}{self._port[1]}")
@@ -163,3 +168,4 @@ class Browser:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._temporary.cleanup()

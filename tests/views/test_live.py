@@ -684,7 +684,7 @@ def test_the_end_of_the_kernel_leaves_no_connection(lab, how: str):
 
 def test_the_readme_shows_views_that_work(lab):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    (example,) = [block for block in blocks if "labkit.watch(" in block]
+    (example,) = [block for block in blocks if "view = labkit.watch(" in block]
     body = textwrap.indent(
         example.replace(
             "...", "await ada.publish('a', b'1'); await ada.flush(); await bob.flush()"
@@ -703,7 +703,7 @@ def test_the_readme_shows_views_that_work(lab):
 
 def test_all_views_share_one_thread(lab):
     views = [labkit.watch(lab, "a"), labkit.watch_rates(lab, "a"), labkit.watch_streams(lab)]
-    assert [t.name for t in threading.enumerate()].count("labkit views") == 1
+    assert [t.name for t in threading.enumerate()].count("labkit background") == 1
     for view in views:
         view.stop()
     assert watchers_are_gone(lab)
