@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("own_temp")
 
 TICK = 0.002  # seconds
 LONGEST = 0.020  # seconds that an awaited call may hold the loop
-ROUNDS = 5  # on a machine that is busy something else may hold it; the best round counts
+ROUNDS = 20  # on a machine that is busy something else may hold it; the best round counts
 
 FUNCTIONS = {
     "labkit.start": labkit.start,
