@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,41 +124,50 @@ async def gather(
     twice; answers without a name, id and version are left out. `within` and `quiet` are as in
     `instances`. Asks from an inbox of its own and leaves nothing behind.
     """
-    import nats.errors
+    inbox, news = client.new_inbox(), asyncio.Event()
+    arrived: deque[Msg] = deque()
 
-    inbox = client.new_inbox()
+    async def note(message: Msg) -> None:
+        arrived.append(message)
+        news.set()
+
     found: dict[str, list[Said]] = {verb: [] for verb in verbs}
-    listening = set(found)  # the verbs on which the server has not said that nobody listens
-    seen: set[tuple[str, str, str]] = set()
-    end = time.monotonic() + within
-    subscription = await client.subscribe(f"{inbox}.*")
+    listening, seen = set(found), set[tuple[str, ...]]()
+    until = end = time.monotonic() + within
+    subscription = await client.subscribe(f"{inbox}.*", cb=note)
     try:
         for verb in found:
             await client.publish(subject(verb, name, id), reply=f"{inbox}.{verb}")
-        until = end
-        while listening and time.monotonic() < end:
-            left = min(until, end) - time.monotonic()
-            try:
-                message = await subscription.next_msg(timeout=max(left, 0.001))
-            except nats.errors.TimeoutError:
-                # What the server had sent while this loop was busy is not late.
-                with contextlib.suppress(nats.errors.Error, TimeoutError):
-                    async with asyncio.timeout(max(end - time.monotonic(), 0.001)):
-                        await client.flush()
-                if not subscription.pending_msgs:
-                    break
-                continue
-            verb = message.subject.rpartition(".")[2]
-            if nobody(message):
-                listening.discard(verb)
-            elif said := read(message.data):
-                found[verb].append(said)
-                if (verb, *who(said)) not in seen:
-                    seen.add((verb, *who(said)))
-                    until = time.monotonic() + quiet
+        while listening and time.monotonic() < end and await _more(client, news, until, end):
+            while arrived:
+                message = arrived.popleft()
+                verb = message.subject.rpartition(".")[2]
+                if nobody(message):
+                    listening.discard(verb)
+                elif said := read(message.data):
+                    found[verb].append(said)
+                    if (key := (verb, *who(said))) not in seen:
+                        seen.add(key)
+                        until = min(time.monotonic() + quiet, end)
     finally:
         await subscription.unsubscribe()
     return list(found.values())
+
+
+async def _more(
+    client: nats.aio.client.Client, news: asyncio.Event, until: float, end: float
+) -> bool:
+    """Whether something comes until then; what the server had sent while this loop was busy counts."""
+    import nats.errors
+
+    news.clear()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(until - time.monotonic()):
+            return await news.wait()
+    with contextlib.suppress(TimeoutError, nats.errors.Error):
+        async with asyncio.timeout(end - time.monotonic()):
+            await client.flush()
+    return news.is_set()
 
 
 def subject(verb: Verb | str, name: str | None = None, id: str | None = None) -> str:
