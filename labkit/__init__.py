@@ -27,6 +27,7 @@ _HOMES = {
     "watch": "labkit.views.traffic",
     "watch_rates": "labkit.views.traffic",
     "watch_streams": "labkit.views.stream_tables",
+    "watch_services": "labkit.views.services",
     "record": "labkit.views.record",
     "replay": "labkit.views.replay",
     "timeline": "labkit.views.timeline",

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from labkit.course.comparing import compare
 from labkit.course.wording import Fact, Raised
-from labkit.servers import observe, topology
+from labkit.servers import discovery, observe, topology
+from labkit.servers.discovery import Instance, Said, Verb
 from labkit.servers.observe import Connection, ConnectionState, Subscription
 from labkit.servers.server import ServerProcess
 
@@ -184,6 +185,15 @@ class Look:
         """The names of the learner's clients that hear this subject, but for these connections."""
         cids = {s.cid for s in await self.hearing(subject)} - set(but)
         return [c.name or f"client {c.cid}" for c in await self.connections() if c.cid in cids]
+
+    async def instances(self, name: str | None = None) -> list[Instance]:
+        """The instances of services that answer now, of this name or all, as they describe themselves."""
+        return await discovery.instances(await self.connect(), name)
+
+    async def said(self, verb: Verb, name: str, id: str | None = None) -> list[Said]:
+        """Every answer of the services of this name, or of this instance alone, to one $SRV question."""
+        (found,) = await discovery.gather(await self.connect(), (verb,), name, id)
+        return found
 
     def errors(self, client: str = "") -> list[Exception]:
         """What the learner's clients, or the one of this name, reported during this check, newest first."""

@@ -336,9 +336,15 @@ def watch_rates(source: Source, subject: str = ">") -> Rates:
     return Rates(source, subject).open()
 
 
-def sparkline(values: list[float], most: float, width: int = 300, height: int = 24) -> Picture:
-    """A small plot from 0 to `most`, the newest value at the right, in the page's text colour."""
-    step = width / max(round(WINDOW / REDRAW) - 1, 1)
+def sparkline(
+    values: list[float],
+    most: float,
+    width: int = 300,
+    height: int = 24,
+    room: int = round(WINDOW / REDRAW),
+) -> Picture:
+    """A small plot from 0 to `most` in the page's text colour; the newest of `room` values is at the right."""
+    step = width / max(room - 1, 1)
     start, low = width - step * (len(values) - 1), height - 2
     points = " ".join(
         f"{start + step * n:.1f},{low - (low - 2) * (value / most if most else 0):.1f}"

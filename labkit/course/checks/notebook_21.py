@@ -11,11 +11,12 @@ from typing import Any
 from labkit.course import play
 from labkit.course.look import Clients, Look
 from labkit.course.wording import shortened
+from labkit.servers import discovery
+from labkit.servers.discovery import Instance
 from labkit.servers.programs import Program
 
 NOT_ORDERS = [b"", b"two teas", b"[]", b"null", b'{"count": 2}', b'{"dish": "tea"}']
 NOT_ORDERS += [b'{"dish": "tea", "count": "some"}', b'{"dish": "tea", "count": null}']
-IDENTITY = ("id", "name", "version")  # what every service says of itself
 EACH = 20  # requests for each thing; with three things, no instance misses all of them by chance
 
 
@@ -33,10 +34,8 @@ async def serves_favourites(look: Look) -> None:
     host, mine = await look.client("host"), look.answer
     look.need(isinstance(mine, dict), "mine")
     service = await _service(look, host, "favourites")
-    metadata = service.get("metadata")
-    owner = metadata.get("owner") if isinstance(metadata, dict) else None
-    copied = "copied" if owner == "ada" else ""
-    look.expect(isinstance(owner, str) and owner.strip() and not copied, "owner", wrong=copied)
+    copied = "copied" if service.owner == "ada" else ""
+    look.expect(service.owner.strip() and not copied, "owner", wrong=copied)
     await _serves(look, host, service, {"list": "mine.list", "get": "mine.get"})
     extra, value, *unknown = play.names(4, but=[str(thing) for thing in mine if thing])
     mine[extra] = value
@@ -136,12 +135,9 @@ def _order(dish: str, count: int) -> bytes:
     return json.dumps({"dish": dish, "count": count}).encode()
 
 
-async def _errors(look: Look, service: dict[str, Any]) -> int:
+async def _errors(look: Look, service: Instance) -> int:
     """How many errors the endpoints of this instance have counted."""
-    said = await _said(look, "STATS", service["name"])
-    return sum(
-        _number(e, "num_errors") for s in said if s["id"] == service["id"] for e in _endpoints(s)
-    )
+    return sum(i.errors for i in await look.instances(service.name) if i.id == service.id)
 
 
 async def runs_two_versions(look: Look) -> None:
@@ -149,17 +145,16 @@ async def runs_two_versions(look: Look) -> None:
     old = look.answer
     look.need(isinstance(old, Program), "old")
     look.must(old.alive, "gone")
-    said = await _said(look, "INFO", "favourites")
-    found = {s["id"]: s for s in said if not _serves_mine(s)}
-    new = [id for id, s in found.items() if s["version"] == "1.1.0"]
+    found = {i.id: i for i in await look.instances("favourites") if not _serves_mine(i)}
+    new = [id for id, instance in found.items() if instance.version == "1.1.0"]
     if not new:
-        runs = await _runs(look, await look.client("newer"), await _said(look, "INFO"))
-        look.must(False, "none", runs=[f"{s['name']} {s['version']}" for s in runs])
+        runs = await _runs(look, await look.client("newer"), await look.instances())
+        look.must(False, "none", runs=[f"{i.name} {i.version}" for i in runs])
     look.must(len(new) == 1, "new", count=len(new))
     before = [id for id in found if id in old.said]
     look.must(before, "silent")
     both = [*before, *new]
-    pings = await asyncio.gather(*(_said(look, "PING", f"favourites.{id}") for id in both))
+    pings = await asyncio.gather(*(look.said("PING", "favourites", id) for id in both))
     look.expect([[s["id"] for s in said] for said in pings] == [[id] for id in both], "found")
     lists = (await play.ask_all(look, "favourites.list", EACH * [b""]))[b""]
     look.must(things := next(filter(None, map(_listed, lists)), []), "list")
@@ -192,68 +187,44 @@ def _listed(answer: Any) -> list[str]:
     return []
 
 
-def _serves_mine(said: dict[str, Any]) -> bool:
+def _serves_mine(instance: Instance) -> bool:
     """Whether it is the service of exercise 2.1, which has the same name."""
-    return any(str(e.get("subject")).startswith("mine.") for e in _endpoints(said))
+    return any(endpoint.subject.startswith("mine.") for endpoint in instance.endpoints)
 
 
 async def _handled(look: Look, ids: list[str]) -> dict[str, int]:
     """How many requests on favourites.get each of these instances has counted."""
     counts = dict.fromkeys(ids, 0)
-    for said in await _said(look, "STATS", "favourites"):
-        got = [e for e in _endpoints(said) if e.get("subject") == "favourites.get"]
-        if said["id"] in counts:
-            counts[said["id"]] = sum(_number(endpoint, "num_requests") for endpoint in got)
+    for instance in await look.instances("favourites"):
+        got = [e.requests for e in instance.endpoints if e.subject == "favourites.get"]
+        if instance.id in counts:
+            counts[instance.id] = sum(got)
     return counts
 
 
 # --- what services say of themselves -----------------------------------------------------------
 
 
-async def _said(look: Look, verb: str, name: str = "") -> list[dict[str, Any]]:
-    """What all the services, or those of this name, answer; what has no id, name and version is left out."""
-    subject = f"$SRV.{verb}.{name}" if name else f"$SRV.{verb}"
-    found = []
-    for answer in (await play.ask_all(look, subject, [b""]))[b""]:
-        try:
-            said = json.loads(answer.data)
-        except ValueError:
-            continue
-        if isinstance(said, dict) and all(isinstance(said.get(key), str) for key in IDENTITY):
-            found.append(said)
-    return found
-
-
-def _endpoints(said: dict[str, Any]) -> list[dict[str, Any]]:
-    return [endpoint for endpoint in said.get("endpoints") or [] if isinstance(endpoint, dict)]
-
-
-def _number(endpoint: dict[str, Any], key: str) -> int:
-    return value if isinstance(value := endpoint.get(key), int) else 0
-
-
-async def _runs(look: Look, client: Clients, said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def _runs(look: Look, client: Clients, found: list[Instance]) -> list[Instance]:
     """Those of the services that run on this client: nobody else hears what is asked of that instance."""
-    asked = [f"$SRV.INFO.{s['name']}.{s['id']}" for s in said]
+    asked = [discovery.subject("INFO", i.name, i.id) for i in found]
     heard = await asyncio.gather(*(look.hearing(subject) for subject in asked))
-    return [s for s, subs in zip(said, heard, strict=True) if {i.cid for i in subs} <= client.cids]
+    return [i for i, subs in zip(found, heard, strict=True) if {s.cid for s in subs} <= client.cids]
 
 
-async def _service(look: Look, client: Clients, name: str) -> dict[str, Any]:
+async def _service(look: Look, client: Clients, name: str) -> Instance:
     """The one service of this name that this client runs; ends the check where it runs none, or two."""
-    found = await _runs(look, client, await _said(look, "INFO", name))
+    found = await _runs(look, client, await look.instances(name))
     if not found:
-        others = await _runs(look, client, await _said(look, "INFO"))
-        look.must(False, "nameless", client=client.name, names=[s["name"] for s in others])
+        others = await _runs(look, client, await look.instances())
+        look.must(False, "nameless", client=client.name, names=[i.name for i in others])
     look.must(len(found) == 1, "service", count=len(found), client=client.name)
     return found[0]
 
 
-async def _serves(
-    look: Look, client: Clients, said: dict[str, Any], wanted: dict[str, str]
-) -> None:
+async def _serves(look: Look, client: Clients, service: Instance, wanted: dict[str, str]) -> None:
     """End the check unless it has these endpoints, and nobody else is on their subjects."""
-    has = {endpoint.get("name"): endpoint.get("subject") for endpoint in _endpoints(said)}
+    has = {endpoint.name: endpoint.subject for endpoint in service.endpoints}
     right = wanted.items() <= has.items()
     shown = [f"{name} on {subject}" for name, subject in has.items()]
     look.must(right, "endpoints", wanted=[f"{n} on {s}" for n, s in wanted.items()], has=shown)
