@@ -11,9 +11,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from labkit.servers import discovery
+from labkit.servers import background, discovery
 from labkit.servers.discovery import Instance
-from labkit.views import background
 from labkit.views.live import Live
 from labkit.views.plots import PALETTE
 from labkit.views.readable import many, plain, short
@@ -131,10 +130,10 @@ class Services(Live):
     async def heard(self, requests: int, timeout: float = 5.0) -> Self:
         """Wait until the instances have counted this many requests in all, and return the view.
 
-        Instances that are gone do not count. Raises NotInTimeError after `timeout` seconds.
+        Those that are gone count as long as they are shown. Raises NotInTimeError after `timeout` seconds.
         """
         return await self._until(
-            lambda: sum(s.said.requests for s in self._living()) >= requests,
+            lambda: _totals(self._all())[0] >= requests,
             timeout,
             f"{many(requests, 'request')} to be counted",
         )
@@ -161,6 +160,10 @@ class Services(Live):
 
     def _answering(self) -> list[Seen]:
         return [seen for seen in self._all() if not self._state(seen)]
+
+    def _services(self) -> list[tuple[str, list[Seen]]]:
+        """Each service with its instances."""
+        return [(n, list(g)) for n, g in itertools.groupby(self._all(), lambda s: s.said.name)]
 
     def _all(self) -> list[Seen]:
         return sorted(list(self._seen.values()), key=_place)
@@ -199,23 +202,21 @@ class Services(Live):
     # --- its tables
 
     def table(self) -> Table:
-        """A row for each version of a service, without ids and times."""
+        """A row a service, without ids, times, and how its requests spread over its instances."""
         rows: list[tuple[Cell, ...]] = []
-        groups = itertools.groupby(self._all(), lambda s: (s.said.name, s.said.version))
-        for (name, version), group in groups:
-            seen = list(group)
-            living = [s for s in seen if not s.gone]
-            owners = ", ".join(sorted({s.said.owner for s in living} - {""}))
-            totals = _totals(living)
-            gone = len(seen) - len(living) or ""
-            rows.append((short(name), version, len(living), gone, short(owners), *totals))
+        for name, group in self._services():
+            living = [seen for seen in group if not seen.gone]
+            gone = len(group) - len(living) or ""
+            owners = ", ".join(sorted({seen.said.owner for seen in living} - {""}))
+            versions = _versions(living)
+            rows.append((short(name), versions, len(living), gone, short(owners), *_totals(group)))
         columns = ("service", "version", "instances", "gone", "owner", "requests", "errors")
-        table = Table(self._heading(), columns, rows[:ROWS], self._note(0, len(rows) - ROWS))
-        return table.without_empty("gone", "owner")
+        note = self._note(0, len(rows) - ROWS)
+        return Table(self._heading(), columns, rows[:ROWS], note).without_empty("gone", "owner")
 
     def _moving_table(self) -> Table:
         """A row a service, and below it a row an instance with its rate and mean time."""
-        services = [(n, list(g)) for n, g in itertools.groupby(self._all(), lambda s: s.said.name)]
+        services = self._services()
         most = max((rate for seen in self._all() for rate in seen.rates), default=0.0)
         room, hidden = max(ROWS - len(services), 0), 0
         rows: list[tuple[Cell, ...]] = []
@@ -238,12 +239,17 @@ class Services(Live):
 
     def _service_row(self, name: str, group: list[Seen]) -> tuple[Cell, ...]:
         living = [seen for seen in group if not seen.gone]
-        mean = _mean(living)
-        versions = ", ".join(sorted({seen.said.version for seen in living}))
+        mean = _mean(group)
         rate = sum(seen.rates[-1] for seen in living if seen.rates)
         now = "" if self.stopped else f"{rate:,.0f} requests/s now"
-        words = (_bold(name), _bold(versions), _bold(many(len(living), "instance")), "", now)
-        return (*words, *_totals(living), "" if mean is None else time_of(mean))
+        words = (
+            _bold(name),
+            _bold(_versions(living)),
+            _bold(many(len(living), "instance")),
+            "",
+            now,
+        )
+        return (*words, *_totals(group), "" if mean is None else time_of(mean))
 
     def _instance_row(self, seen: Seen, group: list[Seen], most: float) -> tuple[Cell, ...]:
         """`group` are the instances of its service, against whose slowest its mean time is drawn."""
@@ -276,7 +282,7 @@ class Services(Live):
         if hidden > 0:
             notes.insert(0, f"not shown: {many(hidden, 'instance')}; `frame()` has them")
         if more > 0:
-            notes.insert(0, f"not shown: {many(more, 'more row')}; `frame()` has them")
+            notes.insert(0, f"not shown: {many(more, 'more service')}; `frame()` has them")
         if not self._seen:
             notes.insert(0, NO_SERVICE)
         return "; ".join(notes)
@@ -293,6 +299,10 @@ class Services(Live):
 def _place(seen: Seen) -> tuple[str, ...]:
     said = seen.said
     return said.name, said.version, said.owner, said.id
+
+
+def _versions(group: list[Seen]) -> str:
+    return short(", ".join(sorted({seen.said.version for seen in group})))
 
 
 def _totals(group: list[Seen]) -> tuple[int, int]:

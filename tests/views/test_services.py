@@ -14,9 +14,9 @@ from nats.micro.service import Service, ServiceError
 
 import labkit
 from labkit.course import notebooks
+from labkit.servers import background
 from labkit.servers.errors import NotInTimeError
 from labkit.servers.wait import wait_until
-from labkit.views import background
 from labkit.views.second_connection import ViewError
 
 FAVOURITES = notebooks.find("21").with_name("favourites.py")
