@@ -20,11 +20,13 @@ WAY = [
     Event("n2", "1", "ingress", "ROUTER", "n1", None, "a", None, None, AT, 3),
     Event("n2", "1", "egress", "CLIENT", "bob", None, "a", None, None, AT, 4),
 ]
-DOTS = """(() => {
+STOP_AT = """(() => {
   const drawing = document.querySelector("svg");
   drawing.pauseAnimations();
   drawing.setCurrentTime(%s);
-  return [...drawing.querySelectorAll("circle:has(animateMotion)")].map((dot) => {
+})()"""
+DOTS = """(() => {
+  return [...document.querySelectorAll("circle:has(animateMotion)")].map((dot) => {
     const box = dot.getBoundingClientRect();
     return [getComputedStyle(dot).opacity === "1", box.x + box.width / 2, box.y + box.height / 2];
   });
@@ -35,6 +37,14 @@ FASTER = """(() => {
   control.value = 1;
   control.dispatchEvent(new Event("input"));
 })()"""
+
+
+def dots(page: chromium.Page, moment: float) -> list[tuple[bool, float, float]]:
+    """Whether each dot is seen at this moment of the replay, and where it is."""
+    page.evaluate(STOP_AT % moment)
+    page.settle()
+    seen: list[tuple[bool, float, float]] = page.evaluate(DOTS)
+    return seen
 
 
 def test_a_dot_travels_leg_by_leg_and_the_control_changes_its_speed(
@@ -48,12 +58,12 @@ def test_a_dot_travels_leg_by_leg_and_the_control_changes_its_speed(
     with chromium.Browser(tmp_path / "profile") as browser:
         shown = browser.open(page.as_uri(), 1000, 600)
         shown.wait_for("!!document.querySelector('svg')", 10, "the picture")
-        at = {moment: shown.evaluate(DOTS % moment) for moment in (0.1, 0.8, 1.0, 1.7, 1.9, 2.6)}
+        at = {moment: dots(shown, moment) for moment in (0.1, 0.8, 1.0, 1.7, 1.9, 2.6)}
         for number, (early, late) in enumerate(((0.1, 0.8), (1.0, 1.7), (1.9, 2.6))):
             for moment in (early, late):
                 assert [seen for seen, _, _ in at[moment]] == [n == number for n in range(3)]
             assert at[early][number] != at[late][number], "it moves"
-        assert not any(seen for seen, _, _ in shown.evaluate(DOTS % (replay.length - 0.1)))
+        assert not any(seen for seen, _, _ in dots(shown, replay.length - 0.1))
         shown.evaluate(FASTER)
         assert set(shown.evaluate(LENGTHS)) == {f"{replay.length / 2:g}s"}
         assert shown.evaluate("document.querySelector('svg').animationsPaused()")
