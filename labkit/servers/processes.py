@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import re
@@ -79,7 +80,8 @@ class Guard:
         self._opened = self._gone = False
         self._early: list[dict[str, Any]] = []  # requests made before the guard had the folder
         self._outside: list[str] = []  # files elsewhere, see `also_remove`
-        self._count, self._owner = 0, os.getpid()
+        self._count, self._owner = itertools.count(1), os.getpid()
+        self._recording = threading.Lock()
         self.folder = _make_run_folder(label)
         with contextlib.ExitStack() as undo:
             undo.callback(_remove, self.folder)
@@ -146,8 +148,7 @@ class Guard:
 
         `environment` is added to this process's. `wait_started` waits for its pid. Raises LabError when the guard is gone.
         """
-        self._count += 1
-        process = Process(id=f"{name}#{self._count}")
+        process = Process(id=f"{name}#{next(self._count)}")
         self._processes[process.id] = process
         self._send(
             {
@@ -178,9 +179,11 @@ class Guard:
                     raise self._is_gone()
                 reason = process.error or self._guard.last_words() or "its guard did not answer"
                 raise LabError(f"{name} could not be started: {reason}")
-            self._record.servers[name] = process.pid
+            with self._recording:
+                self._record.servers[name] = process.pid
         try:
-            self._record.write()
+            with self._recording:  # programs may be started side by side
+                self._record.write()
         except OSError as error:
             raise LabError(f"{self.folder} does not take this lab's record: {error}") from None
 
@@ -189,8 +192,7 @@ class Guard:
 
     def order_links(self, order: dict[str, Any]) -> str:
         """Have the forwarder carry out an order (see forwarder.py); returns what `answer` takes."""
-        self._count += 1
-        order_id = f"links#{self._count}"
+        order_id = f"links#{next(self._count)}"
         self._send({"id": order_id, "links": order})
         return order_id
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -76,7 +77,7 @@ class RunningTopology(Mapping[str, ServerProcess]):
         self.contexts = contexts or {}  # by which `nats --context …` reaches each server
         self.context = next(iter(self.contexts.values()), None)
         self.stopped = False
-        self._programs = 0  # started so far
+        self._programs = itertools.count(1)  # their numbers, as they are started
 
     def __getitem__(self, name: str) -> ServerProcess:
         try:
@@ -224,10 +225,9 @@ class RunningTopology(Mapping[str, ServerProcess]):
         """
         self._refuse_stopped()
         command = programs.command(program, arguments)
-        self._programs += 1
-        stem = Path(program).stem
-        name = name or (stem if self._programs == 1 else f"{stem}-{self._programs}")
-        output = self.folder / f"program-{self._programs}.log"
+        number, stem = next(self._programs), Path(program).stem
+        name = name or (stem if number == 1 else f"{stem}-{number}")
+        output = self.folder / f"program-{number}.log"
         url = (self[server] if server else self._first_running()).url
         folder, environment = Path(command[2]).parent, {programs.URL: url}
         process = self._guard.start(name, command, folder, output, environment)

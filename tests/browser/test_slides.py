@@ -107,9 +107,11 @@ class Room:
 
     def presenter(self, page: chromium.Page) -> chromium.Page:
         """The presenter's view, opened with its key."""
+        before = {target["targetId"] for target in self.browser.targets()}
         page.press("t")
         page.settle()
-        views = [t for t in self.browser.targets() if t["title"] == "Presenter's view"]
+        new = [t for t in self.browser.targets() if t["targetId"] not in before]
+        views = [t for t in new if t["title"] == "Presenter's view"]
         assert len(views) == 1
         return self.browser.page(views[0]["targetId"])
 

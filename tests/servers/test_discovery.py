@@ -290,12 +290,8 @@ async def test_the_real_command_line_says_the_same(lab, nc, tmp_path):
     assert set(frame.index) == {i.id for i in found}
     pinged = re.findall(r"^(\S+) (\S+) +rtt=", await typed.micro("ping", "--timeout", "1s"), re.M)
     assert sorted(pinged) == sorted((i.name, i.id) for i in found)
-    for _ in range(5):  # the command line waits for less than a busy machine may take
-        table = await typed.micro("ls")
-        rows = sorted(re.findall(r"│ (\d\.\d\.\d) +│ (\w{22}) │", table))
-        if len(rows) == len(found):
-            break
-    assert rows == sorted((i.version, i.id) for i in found)
+    table = await typed.micro("ls")  # a name or version like the one above is left out there
+    assert sorted(re.findall(r"│ (\w{22}) │", table)) == sorted(i.id for i in found)
     lines = [line.replace(", ", ",").split() for line in repr(view).splitlines()[2:]]
     shown = {line[0]: (line[1], *map(int, (line[2], *line[-2:]))) for line in lines}
     for name, group in frame.groupby("service"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -121,3 +122,24 @@ def test_a_program_ends_with_its_owner_also_after_kill_9(tmp_path):
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not psutil.pid_exists(pid)
+
+
+async def test_programs_can_be_started_side_by_side():
+    with labkit.start("single") as lab:
+        owners = [f"owner-{number}" for number in range(5)]
+        team = await asyncio.gather(
+            *(lab.run.aio(FAVOURITES, "--owner", owner, name=owner) for owner in owners)
+        )
+        assert len({program.pid for program in team}) == 5
+        assert all(f"of {o} is ready" in p.said for o, p in zip(owners, team, strict=True))
+
+
+def test_no_request_of_a_caller_that_asks_again_is_lost_while_instances_come_and_go():
+    command = [
+        sys.executable,
+        str(FAVOURITES.parents[2] / "benchmarks/services_under_load.py"),
+        "1500",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "asked again where no answer came: 0 of 1,500 failed" in done.stdout

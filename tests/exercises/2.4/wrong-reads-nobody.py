@@ -1,0 +1,11 @@
+# says: It read an empty message
+async def find_instances(nc, name, deadline):
+    inbox = await nc.subscribe(nc.new_inbox())
+    await nc.publish(f"$SRV.PING.{name}", reply=inbox.subject)
+    await asyncio.sleep(deadline)
+    found = {}
+    while inbox.pending_msgs:
+        said = json.loads((await inbox.next_msg()).data)
+        found[said["id"]] = said["metadata"]["owner"]
+    await inbox.unsubscribe()
+    return found
