@@ -45,9 +45,7 @@ async def call(name: str, function: Callable[..., Awaitable[Any]], *arguments: A
             ended = f"raised {type(end).__name__}"
             raise _EndedError(ended) from end  # else it ends check or kernel
         kind = f"an object of type {type(value).__name__}"
-        raise _EndedError(
-            f"returned {kind} at once: write it with `async def`, and without `yield`"
-        )
+        raise _EndedError(f"returned {kind} at once: write it with `async def`, without `yield`")
 
     began, given_up = time.monotonic(), False
     with _interrupted_when_held():

@@ -82,8 +82,7 @@ async def lottery(look: Look) -> None:
     right = won and not strangers
     look.must(right, "yours", wrong=wrong, draws=DRAWS, me=me, strangers=strangers)
     slips = [number.encode() for number in play.numbers(FEW_DRAWS)]
-    answers = (await play.ask_all(look, "room.lottery", slips, visitor)).values()
-    most = max(answers, key=len)
+    most = max((await play.ask_all(look, "room.lottery", slips, visitor)).values(), key=len)
     look.must(len(most) <= 1, "once", answers=[m.data.decode(errors="replace") for m in most])
     share = DRAWS // (len(people) + 1)
     look.expect(won >= LEAST_WINS, "few", won=won, draws=DRAWS, seats=len(people) + 1, share=share)

@@ -93,6 +93,7 @@ async def finds_every_instance(look: Look) -> None:
     look.expect(back, "back", deadline=DEADLINE, took=found.took)
     nothing = await _found(look, find, client, nobody)
     look.expect(nothing.value == {}, "nobody", name=nobody, found=nothing.value)
+    await client.flush()  # what it has unsubscribed from is gone
     everybody = await asyncio.to_thread(observe.connections, look.server)
     (theirs,) = [found.subjects for found in everybody if found.cid == client.client_id]
     look.expect(not [s for s in theirs if not s.endswith(".*")], "inbox")  # request has one such
