@@ -1,12 +1,13 @@
 """Simulated neighbours: ordinary NATS clients, a connection each, who do what people in a room do.
 
-They sign the guestbook, answer the roll call, play the lottery and chat. The same seed gives the
-same people.
+They sign the guestbook, answer the roll call, play the lottery and chat, and each runs a service
+named favourites at seats.<name>.favourites. The same seed gives the same people.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import time
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING
 
 import nats
 import nats.errors
+import nats.micro
+from nats.micro.service import ServiceError
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
+    from nats.micro.request import Request
 
 # People of computing, by first name, in the order in which they take their seats.
 NAMES = (
@@ -28,6 +32,7 @@ NAMES = (
     "howard", "irene", "john", "karen", "linus", "mary", "nancy", "peter", "ralph", "sophie", "tim",
 )  # fmt: skip
 COLOURS = ("red", "green", "blue", "yellow", "violet", "orange", "black", "white")
+SEASONS = ("spring", "summer", "autumn", "winter")
 FOODS = ("noodles", "dumplings", "pizza", "falafel", "curry", "soup", "waffles", "tacos")
 MOST_GREETINGS = 5  # that a neighbour gives to a handle within PATIENCE seconds
 PATIENCE = 5.0
@@ -43,6 +48,12 @@ class Neighbour:
     colour: str
     food: str
     entries: tuple[str, ...]
+
+    @property
+    def favourites(self) -> dict[str, str]:
+        """What they like best."""
+        season = random.Random(self.name).choice(SEASONS)
+        return {"colour": self.colour, "food": self.food, "season": season}
 
 
 def people(seats: int, seed: int) -> list[Neighbour]:
@@ -91,8 +102,34 @@ async def sit_down(url: str, neighbour: Neighbour, everybody: frozenset[str]) ->
     await nc.subscribe("room.rollcall", cb=say_name)
     await nc.subscribe("room.lottery", queue="lottery", cb=say_name)
     await nc.subscribe("room.chat.*", cb=chat, pending_msgs_limit=MOST_LINES)
+    await _serve_favourites(nc, neighbour)
     await nc.flush()
     return nc
+
+
+async def _serve_favourites(nc: Client, neighbour: Neighbour) -> None:
+    """Run the service of notebook 21: `list` and `get`, and error 404 for what is not there."""
+    favourites = neighbour.favourites
+
+    async def list_all(request: Request) -> None:
+        await request.respond(json.dumps(sorted(favourites)).encode())
+
+    async def get(request: Request) -> None:
+        thing = request.data.decode(errors="replace")
+        if thing not in favourites:
+            raise ServiceError("404", f"{neighbour.name} has no favourite {thing[:30]}")
+        await request.respond(favourites[thing].encode())
+
+    service = await nats.micro.add_service(
+        nc,
+        name="favourites",
+        version="1.0.0",
+        description="What somebody likes best",
+        metadata={"owner": neighbour.name},
+    )
+    group = service.add_group(name=f"seats.{neighbour.name}.favourites")
+    await group.add_endpoint(name="list", handler=list_all)
+    await group.add_endpoint(name="get", handler=get)
 
 
 async def _not_heard(error: Exception) -> None:

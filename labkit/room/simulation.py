@@ -31,9 +31,15 @@ ANSWER_TIMEOUT = 10.0  # seconds for a service of the room
 OPEN_TIMEOUT = 15.0  # seconds for services and neighbours to be there
 MOST_SEATS = 60
 SEED = 1
-SUBJECTS_HEARD = 3  # by each neighbour: roll call, lottery, chat
+SUBJECTS_HEARD = 3 + 11  # by each neighbour: roll call, lottery, chat, and its service's
 _OPENED: list[Room] = []
-NEEDED = {"room.rollcall", "room.chat.*", "room.guestbook.sign.>", "room.draw"}  # across the leaf
+NEEDED = {
+    "$SRV.PING",
+    "room.rollcall",
+    "room.chat.*",
+    "room.guestbook.sign.>",
+    "room.draw",
+}  # across the leaf
 
 
 class Room:

@@ -1,0 +1,2 @@
+# says: its subjects must be seats.
+await room.lab.run.aio("favourites.py", "--owner", me, server="seat")
