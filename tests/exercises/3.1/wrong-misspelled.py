@@ -1,0 +1,12 @@
+# says: unknown field "max_paylod"
+kiosk = """
+server_name: kiosk
+listen: 127.0.0.1:4222
+http: 127.0.0.1:8222
+max_paylod: 2000
+authorization {
+  users: [
+    { user: till, password: "open sesame", permissions: { publish: "sales.>", subscribe: "prices.>" } }
+  ]
+}
+"""
