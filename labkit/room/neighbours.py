@@ -7,6 +7,7 @@ named favourites at seats.<name>.favourites. The same seed gives the same people
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import re
@@ -37,6 +38,7 @@ FOODS = ("noodles", "dumplings", "pizza", "falafel", "curry", "soup", "waffles",
 MOST_GREETINGS = 5  # that a neighbour gives to a handle within PATIENCE seconds
 PATIENCE = 5.0
 MOST_LINES = 1000  # of the chat that wait for a neighbour; in a flood the rest is not heard
+THINKING = (1.0, 4.0)  # seconds, at least and at most, that a neighbour needs in the race
 GREETINGS = ("Hello", "Hi", "Welcome", "Good to see you")
 
 
@@ -99,12 +101,30 @@ async def sit_down(url: str, neighbour: Neighbour, everybody: frozenset[str]) ->
             line = f"{greeting}, {handle}! This is {neighbour.name}."
             await nc.publish(f"room.chat.{neighbour.name}", line.encode())
 
+    thoughts: set[asyncio.Task[None]] = set()  # kept, or they would be collected
+
+    async def race(message: Msg) -> None:
+        thoughts.add(task := asyncio.create_task(_race(nc, neighbour.name, message.data)))
+        task.add_done_callback(thoughts.discard)
+
+    await nc.subscribe("room.race.question", cb=race)
     await nc.subscribe("room.rollcall", cb=say_name)
     await nc.subscribe("room.lottery", queue="lottery", cb=say_name)
     await nc.subscribe("room.chat.*", cb=chat, pending_msgs_limit=MOST_LINES)
     await _serve_favourites(nc, neighbour)
     await nc.flush()
     return nc
+
+
+async def _race(nc: Client, name: str, question: bytes) -> None:
+    """Find out what is asked, after some thinking, and answer; who knows it of themselves keeps quiet."""
+    with contextlib.suppress(ValueError, KeyError, nats.errors.Error):
+        asked = json.loads(question)
+        if asked["who"] != name:
+            await asyncio.sleep(random.Random(f"{asked['round']} {name}").uniform(*THINKING))
+            subject = f"seats.{asked['who']}.favourites.get"
+            found = await nc.request(subject, asked["what"].encode(), timeout=2)
+            await nc.request(f"room.race.answer.{name}", found.data, timeout=2)
 
 
 async def _serve_favourites(nc: Client, neighbour: Neighbour) -> None:

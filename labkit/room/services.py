@@ -1,7 +1,7 @@
-"""The services of a room, on its hub: the guestbook and the draw of the lottery, for whoever asks.
+"""The services of a room, on its hub: the guestbook, the draw of the lottery and the race.
 
 Subjects: room.guestbook, room.guestbook.sign.<name>, room.guestbook.guests,
-room.guestbook.guests.<name>, room.draw. Answers are JSON. What cannot be done is answered with a
+room.guestbook.guests.<name>, room.draw, room.race.start, room.race.answer.<name>. Answers are JSON. What cannot be done is answered with a
 service error: a code (400, 404) and a sentence, in the headers that nats.micro uses.
 """
 
@@ -10,14 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import re
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import nats.micro
 from nats.js.errors import NotFoundError
+
+from labkit.servers import discovery
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -50,6 +55,7 @@ async def serve(nc: Client) -> None:
     """Offer the room's services on this connection, which should be one to the hub."""
     await _guestbook(nc)
     await _lottery(nc)
+    await _race(nc)
 
 
 async def _guestbook(nc: Client) -> None:
@@ -155,6 +161,68 @@ async def _winner(nc: Client) -> str:
         return "(nobody plays)"
     except nats.errors.TimeoutError:
         return SILENT
+
+
+@dataclass
+class Round:
+    """A round of the race: what is asked of whose favourites, the answer, and who was first."""
+
+    number: int
+    who: str
+    what: str
+    value: str
+    began: float
+    winner: str = ""
+
+
+async def _race(nc: Client) -> None:
+    """Who finds a favourite first: a question to the whole room on room.race.question, round by round.
+
+    The first right answer is announced on room.race.winner.
+    """
+    service = await nats.micro.add_service(
+        nc, name="race", version="1.0.0", description="Who finds somebody's favourite first"
+    )
+    rounds: list[Round] = []
+
+    async def start(_: str, __: str) -> dict[str, Any]:
+        who, what, value = await _somebodys_favourite(nc)
+        rounds.append(Round(len(rounds) + 1, who, what, value, time.monotonic()))
+        question = {"round": len(rounds), "who": who, "what": what}
+        await nc.publish("room.race.question", json.dumps(question).encode())
+        return question
+
+    async def answer(name: str, text: str) -> dict[str, Any]:
+        _refuse_name(name)
+        if not rounds:
+            raise RefusedError(404, "no round has begun yet: request room.race.start")
+        now = rounds[-1]
+        if text != now.value:
+            raise RefusedError(400, f"{now.who} likes another {now.what} best")
+        if not now.winner:
+            now.winner = name
+            took = round((time.monotonic() - now.began) * 1000, 1)
+            told = {"round": now.number, "name": name, "ms": took}
+            await nc.publish("room.race.winner", json.dumps(told).encode())
+        return {"round": now.number, "winner": now.winner}
+
+    await _add(service, "start", "room.race.start", start)
+    await _add(service, "answer", "room.race.answer.>", answer)
+
+
+async def _somebodys_favourite(nc: Client) -> tuple[str, str, str]:
+    """Somebody in the room, a thing, and which of these they like best."""
+    found = await discovery.instances(nc, "favourites")
+    random.shuffle(found)
+    for instance in found:
+        subjects = {endpoint.name: endpoint.subject for endpoint in instance.endpoints}
+        with contextlib.suppress(KeyError, ValueError, IndexError, nats.errors.Error):
+            listed = await nc.request(subjects["list"], timeout=1)
+            what = random.choice(json.loads(listed.data))
+            value = await nc.request(subjects["get"], str(what).encode(), timeout=1)
+            if instance.owner and value.data:
+                return instance.owner, str(what), value.data.decode()
+    raise RefusedError(404, "nobody in the room runs a service named favourites that answers")
 
 
 async def _add(service: Service, name: str, subject: str, answer: Answer) -> None:

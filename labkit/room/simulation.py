@@ -31,7 +31,7 @@ ANSWER_TIMEOUT = 10.0  # seconds for a service of the room
 OPEN_TIMEOUT = 15.0  # seconds for services and neighbours to be there
 MOST_SEATS = 60
 SEED = 1
-SUBJECTS_HEARD = 3 + 11  # by each neighbour: roll call, lottery, chat, and its service's
+SUBJECTS_HEARD = 4 + 11  # by each neighbour: roll call, lottery, chat, race, and its service's
 _OPENED: list[Room] = []
 NEEDED = {
     "$SRV.PING",
