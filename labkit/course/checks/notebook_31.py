@@ -192,7 +192,8 @@ async def _sleeper(lab: topology.RunningTopology, name: str) -> socket.socket:
     loop = asyncio.get_running_loop()
     await loop.sock_connect(sock, (host, int(port)))
     hello = json.dumps({"verbose": False, "name": name})
-    await loop.sock_sendall(sock, f"CONNECT {hello}\r\nSUB files 1\r\nPING\r\n".encode())
+    sent = 3 * "PUB hello 0\r\n\r\n"  # others send less: to be idle is something else
+    await loop.sock_sendall(sock, f"CONNECT {hello}\r\n{sent}SUB files 1\r\nPING\r\n".encode())
     heard = b""
     async with asyncio.timeout(PATIENCE):
         while b"PONG" not in heard:
