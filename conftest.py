@@ -10,6 +10,7 @@ import pytest
 
 from labkit.course.play import SEED
 from labkit.course.store import WORKSPACE_VARIABLE
+from labkit.servers.ports import SHARE
 from tests import workers
 
 pytest_plugins = ["pytester"]
@@ -25,6 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     os.environ.pop(WORKSPACE_VARIABLE, None)
     os.environ[SEED] = "1"  # kernels whose outputs are compared make up the same values each time
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        number, workers_here = worker.removeprefix("gw"), os.environ["PYTEST_XDIST_WORKER_COUNT"]
+        os.environ[SHARE] = f"{number}/{workers_here}"
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
         os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(sys.prefix) / "pycache"))
     config.option.nbval_sanitize_with = str(ROOT / "tests" / "sanitize.cfg")

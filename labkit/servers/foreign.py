@@ -70,7 +70,7 @@ class Way(Protocol):
     sees_links: bool  # whether its servers tell of links and of themselves, or of clients only
 
     def find(self) -> list[Known]:
-        """The servers that answer now. Raises AttachError when none does."""
+        """The servers that answer now."""
 
     def page(self, server: Known, endpoint: str, options: Mapping[str, Any]) -> Page:
         """What one of them says. Raises ServerStateError when it says nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 
@@ -12,6 +13,9 @@ LOOPBACK = "127.0.0.1"
 # Below the ranges from which systems give ports to outgoing connections (Linux from 32768,
 # macOS and Windows from 49152), so that no client's own port takes one between choice and use.
 RANGE = range(15000, 32000)
+# In the environment, "2/5" for the third of five processes that share the range: none of them takes
+# a port that a server of another keeps while it is stopped.
+SHARE = "LABKIT_PORTS"
 
 
 def free_ports(count: int) -> list[int]:
@@ -20,10 +24,12 @@ def free_ports(count: int) -> list[int]:
     Somebody may take one before it is used: the caller starts, and on "address already in use"
     chooses again. Raises TopologyError when there are not enough.
     """
+    number, _, processes = os.environ.get(SHARE, "0/1").partition("/")
+    ours = RANGE[int(number) :: int(processes)]
     chosen: list[int] = []
     seen: set[int] = set()
-    while len(chosen) < count and len(seen) < len(RANGE):
-        port = random.choice(RANGE)
+    while len(chosen) < count and len(seen) < len(ours):
+        port = random.choice(ours)
         if port not in seen and is_free(port):
             chosen.append(port)
         seen.add(port)

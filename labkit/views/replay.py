@@ -10,7 +10,6 @@ import itertools
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.servers import topology
@@ -22,7 +21,7 @@ from labkit.views.layout import arrange
 from labkit.views.readable import short
 from labkit.views.record import Mark, Record
 from labkit.views.snapshot import Client, Snapshot
-from labkit.views.topology_map import Drawing, many
+from labkit.views.topology_map import Drawing, Map, many
 from labkit.views.trace import Trace
 
 if TYPE_CHECKING:
@@ -56,19 +55,11 @@ _CONTROL = """<div id="{id}">{svg}<p style="font:13px system-ui,sans-serif">
 }})()</script>"""
 
 
-@dataclass(frozen=True)
-class Replay:
-    """Messages on a map, moving; `svg` is its text, `length` its seconds before it begins again."""
+@dataclass(frozen=True, repr=False)
+class Replay(Map):
+    """Messages on a map, moving; `length` is how many seconds pass before it begins again."""
 
-    svg: str
-    summary: str
     length: float
-
-    def save(self, path: str | Path) -> Path:
-        """Write the SVG to a file and return its path."""
-        path = Path(path)
-        path.write_text(self.svg + "\n", encoding="utf-8")
-        return path
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         bundle = {"text/plain": self.summary, "image/svg+xml": self.svg}
@@ -76,9 +67,6 @@ class Replay:
             id = f"labkit-replay-{secrets.token_hex(4)}"
             bundle["text/html"] = _CONTROL.format(id=id, svg=self.svg, length=self.length)
         return bundle
-
-    def __repr__(self) -> str:
-        return self.summary
 
 
 @blocking

@@ -7,7 +7,6 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from labkit.course import notebooks, play
@@ -122,7 +121,7 @@ class Team:
         """Start one; returns when it answers."""
         path = notebooks.course_folder() / "2-microservices" / "favourites.py"
         whose = ("--owner", owner, "--prefix", self.prefix)
-        self.programs[owner] = await self.look.lab.run.aio(Path(path), *whose, *options, name=owner)
+        self.programs[owner] = await self.look.lab.run.aio(path, *whose, *options, name=owner)
 
 
 @contextlib.asynccontextmanager
