@@ -40,7 +40,8 @@ async def test_by_hand_it_serves_until_ctrl_c_and_answers_what_has_arrived():
         requests = [
             asyncio.create_task(nc.request("favourites.get", b"food", timeout=5)) for _ in range(30)
         ]
-        await requests[0]
+        await requests[0]  # by now all of them are written
+        await nc.flush()  # and have arrived
         program.send_signal(signal.SIGINT)
         answers = await asyncio.gather(*requests)
         assert {answer.data for answer in answers} == {b"noodles"}
