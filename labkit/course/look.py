@@ -181,10 +181,11 @@ class Look:
         found = await asyncio.to_thread(observe.subscriptions, at or self.server, matching=subject)
         return [subscription for subscription in found if subscription.cid in theirs]
 
-    async def others_on(self, subject: str, but: Collection[int]) -> list[str]:
-        """The names of the learner's clients that hear this subject, but for these connections."""
-        cids = {s.cid for s in await self.hearing(subject)} - set(but)
-        return [c.name or f"client {c.cid}" for c in await self.connections() if c.cid in cids]
+    async def alone(self, subject: str, cids: Collection[int]) -> None:
+        """End the check with ✘ where more of the learner's clients hear this subject than these."""
+        more = {s.cid for s in await self.hearing(subject)} - set(cids)
+        others = [c.name or f"client {c.cid}" for c in await self.connections() if c.cid in more]
+        self.must(not others, "others", others=others, subject=subject)
 
     async def instances(self, name: str | None = None) -> list[Instance]:
         """The instances of services that answer now, of this name or all, as they describe themselves."""

@@ -44,11 +44,6 @@ def numbers(count: int) -> list[str]:
     return [str(number) for number in chance.sample(range(10, 90 * count), count)]
 
 
-async def hosts(look: Look, who: Iterable[str]) -> dict[str, NatsClient]:
-    """A connection of its own for each name, as on machines of their own."""
-    return {name: await look.connect() for name in who}
-
-
 def function(look: Look, name: str, answer: Any) -> Callable[..., Awaitable[Any]]:
     """The learner's `async def`, which the check was given; "not yet" where it was given none.
 
@@ -159,11 +154,10 @@ class Responders:
 # --- watching and breaking ---------------------------------------------------------------------
 
 
-@dataclass
 class Standstill:
     """The longest time, in seconds, for which the event loop did not run."""
 
-    longest: float = 0.0
+    longest = 0.0
 
 
 @contextlib.asynccontextmanager
@@ -200,12 +194,15 @@ async def chaos(victims: Iterable[ServerProcess], work: asyncio.Future[Any]) -> 
 # --- the room ----------------------------------------------------------------------------------
 
 
-def name_in_the_room(look: Look) -> str:
-    """The learner's name, which the check was given; "not yet" where it is no name, or a neighbour's."""
+async def in_the_room(look: Look) -> tuple[str, set[str], NatsClient]:
+    """The learner's name, which the check was given, the neighbours', and a client at another server.
+
+    "Not yet" where the learner's is no name, or a neighbour's.
+    """
     me = look.answer
     look.need(isinstance(me, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,30}", me), "name")
-    look.need(me not in look.room.neighbours, "neighbour", me=me)
-    return cast("str", me)
+    look.need(me not in (people := look.room.neighbours), "neighbour", me=me)
+    return cast("str", me), people, look.mine(await look.room.visitor(CLIENT_NAME))
 
 
 async def close_who_hears(look: Look, subject: str) -> None:

@@ -21,8 +21,8 @@ async def european_stores(look: Look) -> None:
     reached = {subject: await client.on(subject) for subject in wanted + others}
     missed = [subject for subject in wanted if not reached[subject]]
     tills = "" if set(missed) & set(stores) else "tills"
-    facts = {"wanted": wanted, "missed": missed, "subjects": subjects}
     wrong = "stores" if set(missed) == set(stores) else tills
+    facts = {"wanted": wanted, "missed": missed, "subjects": subjects}
     look.expect(not missed, "delivered", wrong=wrong, **facts)
     strange = [subject for subject in others if reached[subject]]
     through = {s.subject for subject in strange for s in reached[subject]}
@@ -41,7 +41,8 @@ async def fan_in(look: Look) -> None:
     look.must(heard, "deaf", subjects={s.subject for s in collector.subscriptions})
     found = {(s.cid, s.sid): s.subject for s in heard}
     look.expect(len(found) == 1, "one", found=list(found.values()))
-    dashboard, hosts, sent = await look.listen("dashboard"), await play.hosts(look, who), []
+    dashboard, sent = await look.listen("dashboard"), []
+    hosts = {name: await look.connect() for name in who}
     rounds = {name: play.chance.randint(MOST_READINGS // 2, MOST_READINGS) for name in who}
     for number in range(MOST_READINGS):
         for name in (name for name in who if number < rounds[name]):

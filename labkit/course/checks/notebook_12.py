@@ -28,8 +28,7 @@ async def reports_errors(look: Look) -> None:
     pricing = await look.client("pricing")
     found = [s.subject for s in await pricing.on("price.total", must=True)]
     look.expect(len(found) == 1, "one", found=found)
-    others = await look.others_on("price.total", but=pricing.cids)
-    look.must(not others, "others", others=others)
+    await look.alone("price.total", pricing.cids)
     pieces = [(sku, n) for sku in PRICES for n in (1, 3, play.chance.randint(4, 90))]
     unknown = [_order("Z-9", 1), _order(play.names(1)[0], 2)]
     totals = {_order(sku, n): str(PRICES[sku] * n).encode() for sku, n in pieces}
@@ -81,8 +80,7 @@ async def drained_under_load(look: Look) -> None:
     look.need(workers, "none")
     who = [c.name for c in await look.connections() if c.cid in workers]
     look.must(len(who) == 3, "three", wrong="more" if len(who) > 3 else "", who=who)
-    others = await look.others_on("resize", but=workers)
-    look.must(not others, "others", others=others)
+    await look.alone("resize", workers)
     caller, mark = await look.connect(), play.names(1)[0]
 
     async def request(number: int, timeout: float = REQUEST_TIMEOUT) -> str:
@@ -170,8 +168,7 @@ async def answers_in_capitals(look: Look) -> None:
     """Asks for capital letters with phrases of its own; asks on near subjects too, which must stay silent."""
     megaphone = await look.client("megaphone")
     await megaphone.on("shout", must=True)
-    others = await look.others_on("shout", but=megaphone.cids)
-    look.must(not others, "others", others=others)
+    await look.alone("shout", megaphone.cids)
     asked = [f"{name.title()} opens at {play.numbers(1)[0]}".encode() for name in play.names(4)]
     answers = await play.ask_all(look, "shout", asked)
     silent = [repr(words.decode()) for words in asked if not answers[words]]

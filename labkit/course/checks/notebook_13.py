@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 from labkit.course import play
-from labkit.course.look import CLIENT_NAME, Look
+from labkit.course.look import Look
 from labkit.room import ask_service
 
 WELL_READ = "jean"  # a neighbour with a history
@@ -22,7 +22,7 @@ FLOOD = 40  # lines after one call: then a bot answers itself, and would for eve
 
 async def guestbook(look: Look) -> None:
     """Asks the guestbook itself."""
-    me, visitor = play.name_in_the_room(look), look.mine(await look.room.visitor(CLIENT_NAME))
+    me, _, visitor = await play.in_the_room(look)
     guests = await ask_service(visitor, "room.guestbook.guests")
     look.need(me in guests, "signed", me=me)
     mine = (await ask_service(visitor, f"room.guestbook.guests.{me}"))["entries"]
@@ -42,8 +42,7 @@ async def guestbook(look: Look) -> None:
 
 async def roll_call(look: Look) -> None:
     """Calls the roll several times as somebody else in the room, and counts the answers to each call."""
-    me, people = play.name_in_the_room(look), look.room.neighbours
-    visitor = look.mine(await look.room.visitor(CLIENT_NAME))
+    me, people, visitor = await play.in_the_room(look)
     listening = await look.hearing("room.rollcall", look.room.seat)
     look.need(listening, "deaf")
     groups = {s.queue for s in listening if s.queue}
@@ -58,8 +57,7 @@ async def roll_call(look: Look) -> None:
         look.must(others, "nothing", names=names, number=number, calls=CALLS)
         wrong = {"": "empty", "me": "word"}.get(others[0].strip(), "answered")
         del look.lines[1:]  # what was met at the last call
-        facts = {"answer": others[0], "me": me, "people": people}
-        look.must(others[0] == me, "answered", wrong=wrong, **facts)
+        look.must(others[0] == me, "answered", wrong=wrong, answer=others[0], me=me, people=people)
         look.must(len(others) == 1, "once", others=others, calls=CALLS)
     answered = [m for m in elsewhere.messages if not (m.headers or {}).get("Status")]
     look.expect(not answered, "elsewhere", subject=other)
@@ -67,8 +65,7 @@ async def roll_call(look: Look) -> None:
 
 async def lottery(look: Look) -> None:
     """Lets the room draw, and compares the learner's share with that of two tickets."""
-    me, people = play.name_in_the_room(look), look.room.neighbours
-    visitor = look.mine(await look.room.visitor(CLIENT_NAME))
+    me, people, visitor = await play.in_the_room(look)
     tickets = await look.hearing("room.lottery", look.room.seat)
     look.need(tickets, "deaf")
     look.must(all(t.queue == "lottery" for t in tickets), "group")
@@ -91,8 +88,7 @@ async def lottery(look: Look) -> None:
 
 async def chat(look: Look) -> None:
     """Mentions the learner in the chat under several names, and not, and listens to what comes back."""
-    me, people = play.name_in_the_room(look), look.room.neighbours
-    visitor = look.mine(await look.room.visitor(CLIENT_NAME))
+    me, people, visitor = await play.in_the_room(look)
     look.need(await look.hearing("room.chat.inspector", look.room.seat), "deaf")
     callers = play.names(2, but=[me, *people])
     neighbours = {f"room.chat.{name}" for name in people}
@@ -123,7 +119,6 @@ async def chat(look: Look) -> None:
         look.must(caller in line, "caller", line=line, caller=caller)
         look.must(len(said) == 1, "once", said=said)
     for caller, text in ((callers[0], "tell me, what is for tea?"), (me, f"I am {me}")):
-        wrong = "self" if caller == me else ""
-        if (wrong or me not in text) and await said_after(caller, text):
-            look.must(False, "quiet", wrong=wrong, text=text)
+        if (caller == me or me not in text) and await said_after(caller, text):
+            look.must(False, "quiet", wrong="self" if caller == me else "", text=text)
     look.expect(True, "quiet")

@@ -229,8 +229,7 @@ async def _serves(look: Look, client: Clients, service: Instance, wanted: dict[s
     shown = [f"{name} on {subject}" for name, subject in has.items()]
     look.must(right, "endpoints", wanted=[f"{n} on {s}" for n, s in wanted.items()], has=shown)
     for subject in wanted.values():
-        others = await look.others_on(subject, but=client.cids)
-        look.must(not others, "others", others=others, subject=subject)
+        await look.alone(subject, client.cids)
 
 
 def _code(answer: Any) -> str:

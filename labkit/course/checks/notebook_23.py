@@ -22,11 +22,10 @@ SLOW, SILENT = 0.5, 30.0  # seconds until somebody answers
 
 async def is_discoverable(look: Look) -> None:
     """Looks for the learner's service from elsewhere in the room, and asks it for everything it lists."""
-    me = play.name_in_the_room(look)
-    visitor = look.mine(await look.room.visitor(CLIENT_NAME))
+    me, people, visitor = await play.in_the_room(look)
     found = await discovery.instances(visitor, "favourites")
     mine = [instance for instance in found if instance.owner == me]
-    strangers = {i.owner or "(nobody)" for i in found} - look.room.neighbours - {me}
+    strangers = {i.owner or "(nobody)" for i in found} - people - {me}
     look.need(mine, "nobody", me=me, strangers=strangers)
     look.must(len(mine) == 1, "one", me=me, count=len(mine))
     has = {endpoint.name: endpoint.subject for endpoint in mine[0].endpoints}

@@ -1,4 +1,4 @@
-# says: somebody else listens on resize too, and takes requests from the three: takes-some
+# says: somebody else answers on resize too: takes-some
 workers = [await lab.connect(name=f"worker-{n}", replace=True) for n in (1, 2, 3)]
 stranger = await lab.connect(name="takes-some", replace=True)
 for worker in [*workers, stranger]:

@@ -1,4 +1,4 @@
-# says: asker answers on mine.get too
+# says: somebody else answers on mine.get too: asker
 host = await lab.connect(name="host", replace=True)
 
 
