@@ -23,7 +23,9 @@ import nats.errors
 from nats.aio.client import Client as NatsClient
 
 from labkit.course.look import CLIENT_NAME, Look
+from labkit.servers import topology
 from labkit.servers.server import ServerProcess
+from labkit.servers.topology import RunningTopology
 
 SEED = "LABKIT_SEED"  # in the environment: the same values in every run, where outputs are compared
 chance = random.Random()  # of everything that is made up for a check; sown when the check begins
@@ -189,6 +191,11 @@ async def chaos(victims: Iterable[ServerProcess], work: asyncio.Future[Any]) -> 
         killed.append(victim.name)
         await asyncio.to_thread(victim.start)
     return killed
+
+
+async def servers(look: Look, files: dict[str, str]) -> RunningTopology:
+    """A lab of the check's own, with these config files. Raises LabError where they do not start."""
+    return await asyncio.to_thread(topology.start, type(look.lab), files)
 
 
 # --- the room ----------------------------------------------------------------------------------

@@ -26,7 +26,9 @@ CHUNK = 262_144  # bytes read at once
 MOST_WAITING = 4_194_304  # bytes on their way to one end; then the other end has to wait
 LONGEST_GREETING = 16_384  # bytes in which a dialer says who it is
 # A leaf node gives its name in CONNECT, servers behind a route or gateway in INFO.
-NAME = re.compile(rb'"server_name":"([^"]+)"|"server_id":"[^"]+","name":"([^"]+)"')
+NAME = re.compile(
+    rb'"server_name":"([^"]+)"|"server_id":"[^"]+",(?:"domain":"[^"]+",)?"name":"([^"]+)"'
+)
 # Seconds. Two servers that dial each other for a route in the same millisecond may each drop the
 # connection that the other keeps, and dial again a second later. So one greets a little later.
 COURTESY = 0.03

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import socket
@@ -16,6 +17,9 @@ RANGE = range(15000, 32000)
 # In the environment, "2/5" for the third of five processes that share the range: none of them takes
 # a port that a server of another keeps while it is stopped.
 SHARE = "LABKIT_PORTS"
+# Each process goes round the range from a place of its own: a port comes back as late as can be, so
+# that a client of a lab that is gone, and dials on, does not find its way into the next one.
+_turns = itertools.count(random.randrange(len(RANGE)))
 
 
 def free_ports(count: int) -> list[int]:
@@ -26,13 +30,8 @@ def free_ports(count: int) -> list[int]:
     """
     number, _, processes = os.environ.get(SHARE, "0/1").partition("/")
     ours = RANGE[int(number) :: int(processes)]
-    chosen: list[int] = []
-    seen: set[int] = set()
-    while len(chosen) < count and len(seen) < len(ours):
-        port = random.choice(ours)
-        if port not in seen and is_free(port):
-            chosen.append(port)
-        seen.add(port)
+    once_round = (ours[next(_turns) % len(ours)] for _ in ours)
+    chosen = list(itertools.islice(filter(is_free, once_round), count))
     if len(chosen) < count:
         raise TopologyError(
             f"{count} free ports are needed on {LOOPBACK}, {len(chosen)} were found"

@@ -205,24 +205,25 @@ def test_a_server_added_to_a_running_lab_can_be_cut_off_too():
 
 
 @pytest.mark.alone
-async def test_a_delay_is_added_each_way_and_zero_removes_it():
-    with labkit.start("leaf-nodes") as lab:
-        hub, leaf = await lab.connect("hub"), await lab.connect("leaf")
+@pytest.mark.parametrize(("name", "leaf"), [("leaf-nodes", "leaf"), ("domains", "leaf-1")])
+async def test_a_delay_is_added_each_way_and_zero_removes_it(name: str, leaf: str):
+    with labkit.start(name) as lab:
+        hub, there = await lab.connect("hub"), await lab.connect(leaf)
 
         async def answer(message):
             await message.respond(message.data)
 
         await hub.subscribe("echo", cb=answer)
         await hub.flush()
-        assert await fastest(leaf) < 0.05
-        lab.delay("leaf", "hub", 60)
-        assert the_link(lab, "leaf", "hub").delay == 60
-        assert 0.12 <= await fastest(leaf) < 0.24
-        lab.delay("leaf", "hub", 0)
-        assert the_link(lab, "leaf", "hub").delay == 0
-        assert await fastest(leaf) < 0.05
+        assert await fastest(there) < 0.05
+        lab.delay(leaf, "hub", 60)
+        assert the_link(lab, leaf, "hub").delay == 60
+        assert 0.12 <= await fastest(there) < 0.24
+        lab.delay(leaf, "hub", 0)
+        assert the_link(lab, leaf, "hub").delay == 0
+        assert await fastest(there) < 0.05
         await hub.close()
-        await leaf.close()
+        await there.close()
 
 
 def interest_of_the_hub(lab: labkit.Lab) -> list[str]:

@@ -50,7 +50,7 @@ async def writes_config(look: Look) -> None:
     text = look.answer
     look.need(isinstance(text, str) and text.strip(), "kiosk")
     try:
-        lab = await _started(look, "config", text)
+        lab = await play.servers(look, {"config": text})
     except LabError as refusal:
         look.must(False, "refused", why=" ".join(str(refusal).split()))
     async with lab:
@@ -125,7 +125,10 @@ async def finds_the_suspects(look: Look) -> None:
     }
     causes: dict[str, str] = {}
     for _ in range(2):
-        async with await _started(look, "busy", BUSY) as lab, contextlib.AsyncExitStack() as ends:
+        async with (
+            await play.servers(look, {"busy": BUSY}) as lab,
+            contextlib.AsyncExitStack() as ends,
+        ):
             (server,) = lab.values()
             who = await _busy(lab, ends)
             called = await call("suspects", suspects, server)
@@ -209,7 +212,7 @@ async def limits_clients(look: Look) -> None:
     begin = play.chance.randint(20, 40)
     text = FULL.format(name=name, most=begin, ping=ping)
     wrong: dict[str, list[str]] = {key: [] for key in ("limit", "told", "kept")}
-    async with await _started(look, name, text) as lab:
+    async with await play.servers(look, {name: text}) as lab:
         server = lab[name]
         for person in people:
             await lab.connect(name=person, allow_reconnect=False, error_cb=_quiet)
@@ -239,11 +242,6 @@ async def limits_clients(look: Look) -> None:
 
 
 # --- servers of the check's own ----------------------------------------------------------------
-
-
-async def _started(look: Look, name: str, text: str) -> topology.RunningTopology:
-    """A lab of one server with this file. Raises LabError where it does not start."""
-    return await asyncio.to_thread(topology.start, type(look.lab), {name: text})
 
 
 async def _complaints(server: ServerProcess, login: dict[str, str], *lines: str) -> list[str]:

@@ -1,0 +1,18 @@
+# says: is that the smallest, or the mean?
+import time
+
+
+async def round_trips(nc, subjects, count):
+    medians = {}
+    for subject in subjects:
+        times = []
+        try:
+            for _ in range(count):
+                began = time.perf_counter()
+                await nc.request(subject, timeout=5)
+                times.append(time.perf_counter() - began)
+        except nats.errors.NoRespondersError:
+            medians[subject] = None
+        else:
+            medians[subject] = min(times) * 1000
+    return medians

@@ -1,0 +1,8 @@
+private = (
+    alone
+    + """
+leafnodes {
+  remotes: [ { url: "nats-leaf://127.0.0.1:7422", deny_export: "diary.>", deny_import: "diary.>" } ]
+}
+"""
+)

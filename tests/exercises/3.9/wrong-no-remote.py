@@ -1,0 +1,2 @@
+# says: the hub has no leaf node
+private = alone
