@@ -1,4 +1,4 @@
-# says: mine has changed meanwhile, and the answer is from before
+# says: the check changed mine, and the answer is from before
 host = await lab.connect(name="host", replace=True)
 
 

@@ -1,4 +1,4 @@
-# says: its owner is ada, and she has the other favourites service
+# says: its owner is ada, who runs the other favourites service
 host = await lab.connect(name="host", replace=True)
 
 

@@ -1,4 +1,4 @@
-# says: a payload is bytes: text.encode()
+# says: a payload must be bytes: text.encode()
 host = await lab.connect(name="host", replace=True)
 
 

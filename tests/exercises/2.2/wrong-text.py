@@ -1,4 +1,4 @@
-# says: a payload is bytes: text.encode()
+# says: a payload must be bytes: text.encode()
 cafe = await lab.connect(name="cafe", replace=True)
 service = await nats.micro.add_service(cafe, name="cafe", version="1.0.0")
 

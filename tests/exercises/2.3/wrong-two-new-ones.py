@@ -1,4 +1,4 @@
-# says: 2 services have the version 1.1.0, and one is wanted
+# says: 2 services have the version 1.1.0, and there must be only one
 newer = await lab.connect(name="newer", replace=True)
 likes = {"colour": "green", "food": "noodles", "season": "autumn"}
 service = await nats.micro.add_service(

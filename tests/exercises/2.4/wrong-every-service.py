@@ -1,4 +1,4 @@
-# says: the name belongs in the subject
+# says: put the name in the subject
 async def find_instances(nc, name, deadline):
     inbox = await nc.subscribe(nc.new_inbox())
     await nc.publish("$SRV.PING", reply=inbox.subject)

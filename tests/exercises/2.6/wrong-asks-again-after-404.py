@@ -1,4 +1,4 @@
-# says: an error is an answer, so asking again is no use
+# says: an error is an answer, so there's no point in asking again
 async def get_favourite(nc, subject, thing):
     for attempt in range(3):
         try:
