@@ -1,0 +1,12 @@
+# says: a message on checkout.
+canary = (
+    config
+    + """
+mappings {
+  "checkout": [
+    { destination: "v1.checkout", weight: 90% }
+    { destination: "v2.checkout", weight: 10% }
+  ]
+}
+"""
+)

@@ -1,0 +1,9 @@
+# says: messages from user-
+seating = (
+    config
+    + """
+mappings {
+  "chat.*.*": "work.{{partition(3,1)}}.{{wildcard(1)}}.{{wildcard(2)}}"
+}
+"""
+)
