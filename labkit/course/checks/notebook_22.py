@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ DELAYS = (0.0, 0.0, 0.02, 0.3, 0.6)  # seconds until an instance answers; the la
 DEADLINE, TOO_LATE, LATE_BY = 0.9, 1.6, 0.6  # seconds; the last is what a busy machine may need
 SLOW = "0.04"  # seconds that the slow instance needs for a request; the others need under a millisecond
 CALLS, AT_ONCE = 300, 12
+IN_HAND = 0.1  # seconds, in which requests come to an instance that is to be killed
 KILL_AFTER = 100  # calls
 
 
@@ -180,7 +182,11 @@ async def loses_nothing(look: Look) -> None:
         work = asyncio.gather(*(caller() for _ in range(AT_ONCE)))
         while len(ends) < KILL_AFTER and not work.done():
             await asyncio.sleep(0.005)
-        await team.programs[play.chance.choice(owners)].kill.aio()
+        victim, deadline = team.programs[play.chance.choice(owners)], time.monotonic() + IN_HAND
+        await victim.pause.aio()  # so that it has a request in hand when it is killed
+        while time.monotonic() < deadline and not work.done():
+            await asyncio.sleep(0.005)
+        await victim.kill.aio()
         await work
         look.need(any(end.problem or end.value is not None for end in ends), "empty")
         problems = sorted({end.problem for end in ends if end.problem})

@@ -1,4 +1,4 @@
-# says: it asked 1 times; three are wanted
+# says: an instance was killed, and a call failed
 async def get_favourite(nc, subject, thing):
     answer = await nc.request(subject, thing.encode(), timeout=0.5)
     if (answer.headers or {}).get("Nats-Service-Error-Code") == "404":
