@@ -39,6 +39,7 @@ KEYS = {  # key: (code, number, text)
     "PageDown": ("PageDown", 34, ""),
     "PageUp": ("PageUp", 33, ""),
     "Home": ("Home", 36, ""),
+    "End": ("End", 35, ""),
 }
 
 

@@ -75,6 +75,7 @@ HIDDEN = f'{SLIDE}.querySelectorAll(".fragment:not(.visible)").length'
 OUTPUTS = f"""[...{SLIDE}.querySelectorAll(".jp-OutputArea-output")].filter(
   (output) => output.offsetParent && output.checkVisibility()).length"""
 PLACE = f"{SLIDE}.id"
+STACKS = 'document.querySelectorAll(".slides > section").length'
 SLIDES = 'document.querySelectorAll(".slides > section > section").length'
 IDLE = '!document.querySelector(".labkit-running")'
 READY = 'document.body.classList.contains("labkit-slides")'
@@ -229,6 +230,22 @@ def small(room: Room) -> chromium.Page:
     """The slides of a lecture of two cells: a hidden one that fails, and one with an old output."""
     (room.workspace / "small.ipynb").write_text(SMALL, "utf-8")
     return room.present("small.ipynb")
+
+
+def test_the_keys_for_first_and_last_slide_a_black_screen_and_the_full_screen(room: Room):
+    page = room.present(LECTURES[0].relative_to(notebooks.course_folder()).as_posix())
+    where = f'[...document.querySelectorAll(".slides > section")].indexOf({SLIDE}.parentElement)'
+    first = page.evaluate(where)
+    page.press("End")
+    page.wait_for(f"{where} === {STACKS} - 1", 5, "the last slide")
+    page.press("Home")
+    page.wait_for(f"{where} === {first}", 5, "the first slide")
+    black = 'document.querySelector(".reveal").classList.contains("paused")'
+    for there in (True, False):
+        page.press("b")
+        page.wait_for(f"{black} === {str(there).lower()}", 5, "the black screen")
+        page.press("f")
+        page.wait_for(f"!!document.fullscreenElement === {str(there).lower()}", 5, "full screen")
 
 
 def test_an_output_that_was_stored_before_waits_for_its_run(small: chromium.Page):
